@@ -1,0 +1,39 @@
+//! Words and values of the Arm SMMUv3 architecture: encode, decode, legality. No behaviour.
+//!
+//! Every register, structure, command, event record and descriptor has one home here. A word that
+//! a guest wrote is decoded once into a plain value; past this crate nobody shifts or masks.
+//!
+//! The architecture is cited by section name: *Arm System Memory Management Unit Architecture
+//! Specification, SMMU architecture version 3* (IHI 0070), and for translation tables the *Arm
+//! Architecture Reference Manual for A-profile* (DDI 0487), chapter "VMSAv8-64".
+//!
+//! ```
+//! use smmu_arch::{Invalidation, TlbScope, Vmid};
+//!
+//! let scope = Invalidation::Translations(TlbScope::s12_vmall(Vmid(5)));
+//! assert!(matches!(scope, Invalidation::Translations(_)));
+//! ```
+
+mod attributes;
+mod granule;
+mod ids;
+mod invalidation;
+mod leaf;
+mod permissions;
+mod tlb;
+mod transaction;
+mod world;
+
+pub use attributes::{Attributes, MemoryType, Shareability};
+pub use granule::{Granule, stage2_concatenation_log2, stage2_start_level};
+pub use ids::{Asid, Iova, Ipa, Pa, PortId, SmmuId, StreamId, SubstreamId, Vmid};
+pub use invalidation::{
+    AddressScope, AsidMatch, ConfigScope, Invalidation, Stages, TlbScope, VmidMatch, Worlds,
+};
+pub use leaf::Leaf;
+pub use permissions::{Permissions, StageRights};
+pub use tlb::{
+    AddressSpace, ConfigEntry, ConfigKey, EntryKind, Epoch, Hit, Structure, TlbEntry, TlbKey,
+};
+pub use transaction::{Access, Direction, Transaction};
+pub use world::StreamWorld;

@@ -1,0 +1,157 @@
+//! Keys and entries of the translation structures.
+//!
+//! Architecture: section "TLB tagging, VMIDs, ASIDs". An entry bears its StreamWorld, the VMID
+//! (EL1 worlds where stage 2 is implemented), the ASID or the ASET of a global entry, and which
+//! stages it combines. StreamID and SubstreamID are no tags.
+
+use crate::{Asid, Attributes, Leaf, Pa, Permissions, StreamId, StreamWorld, SubstreamId, Vmid};
+
+/// Which stages an entry combines.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum EntryKind {
+    /// Stage 1 alone (STE.Config = 0b101).
+    Stage1,
+    /// Stage 2 alone: a stream without stage 1, or an IPA of a nested walk.
+    Stage2,
+    /// Stage 1 over stage 2, held as one entry.
+    Combined,
+}
+
+impl EntryKind {
+    /// Stage 1 took part.
+    #[must_use]
+    pub const fn has_stage1(self) -> bool {
+        !matches!(self, Self::Stage2)
+    }
+}
+
+/// The tag that a look-up carries: the address space of a transaction.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct AddressSpace {
+    /// StreamWorld.
+    pub world: StreamWorld,
+    /// Stages in use.
+    pub kind: EntryKind,
+    /// VMID; 0 where the world or the implementation has none.
+    pub vmid: Vmid,
+    /// ASID; 0 where the world has none or stage 1 is off.
+    pub asid: Asid,
+    /// CD.ASET: separates global entries of private and shared ASID sets.
+    pub aset: bool,
+}
+
+/// A look-up in a translation structure.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct TlbKey {
+    /// Address space.
+    pub space: AddressSpace,
+    /// Input address of the first enabled stage (an IOVA, or an IPA for kind `Stage2`).
+    /// Bits that TBI takes out of the look-up are already sign-extended.
+    pub input: u64,
+}
+
+/// An entry of a translation structure.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct TlbEntry {
+    /// Address space that filled it.
+    pub space: AddressSpace,
+    /// Global at stage 1 (nG = 0, or a world without ASIDs): found by every ASID of the VMID
+    /// with the same ASET.
+    pub global: bool,
+    /// First input address that it translates, aligned to its size.
+    pub input: u64,
+    /// log2 of the bytes that it translates: the smaller of both stages' leaves. 12 to 52.
+    pub size_log2: u8,
+    /// Output for `input`.
+    pub output: Pa,
+    /// Rights of both stages.
+    pub permissions: Permissions,
+    /// Combined memory attributes.
+    pub attributes: Attributes,
+    /// Leaf of stage 1, where stage 1 took part.
+    pub stage1: Option<Leaf>,
+    /// Leaf of stage 2, where stage 2 took part. Its addresses are IPAs.
+    pub stage2: Option<Leaf>,
+}
+
+impl TlbEntry {
+    /// Last input address that the entry translates.
+    #[must_use]
+    pub const fn last_input(&self) -> u64 {
+        self.input | (1u64 << self.size_log2).wrapping_sub(1)
+    }
+
+    /// Whether a look-up with `key` may use this entry.
+    #[must_use]
+    pub fn matches(&self, key: &TlbKey) -> bool {
+        let (a, b) = (&self.space, &key.space);
+        let same_asid = if self.global { a.aset == b.aset } else { a.asid == b.asid };
+        a.world == b.world
+            && a.kind == b.kind
+            && a.vmid == b.vmid
+            && same_asid
+            && self.input <= key.input
+            && key.input <= self.last_input()
+    }
+
+    /// The output address for `input`, which lies inside the entry.
+    #[must_use]
+    pub const fn translate(&self, input: u64) -> Pa {
+        Pa(self.output.0 | (input & (1u64 << self.size_log2).wrapping_sub(1)))
+    }
+}
+
+/// A look-up in the configuration structures.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ConfigKey {
+    /// The STE of a stream.
+    Ste(StreamId),
+    /// The CD with a table index, reached through a stream. The index is the SubstreamID, or 0
+    /// for the only CD.
+    Cd(StreamId, SubstreamId),
+}
+
+/// An entry of the configuration structures: 64 bytes as fetched.
+///
+/// Held encoded, valid or not: the architecture lets an SMMU cache what it fetched, and checks
+/// legality at use.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ConfigEntry {
+    /// Which structure.
+    pub key: ConfigKey,
+    /// Its eight words.
+    pub words: [u64; 8],
+    /// Where it was read.
+    pub pa: Pa,
+}
+
+/// What a hit gives back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Hit {
+    /// Output for the input address that was looked up.
+    pub output: Pa,
+    /// Rights of both stages.
+    pub permissions: Permissions,
+    /// Combined memory attributes.
+    pub attributes: Attributes,
+    /// Number of the fill that made the entry: the observation of the fill bears it too.
+    pub fill: u64,
+}
+
+/// A structure of an SMMU that remembers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Structure {
+    /// The main TLB, shared by all ports.
+    MainTlb,
+    /// The STE cache.
+    SteCache,
+    /// The CD cache.
+    CdCache,
+}
+
+/// A position in the order of invalidations of one SMMU.
+///
+/// It grows whenever a scope takes effect. A transaction carries the epoch of its begin; a fill
+/// is dropped when a scope of a later epoch covers it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Epoch(pub u64);
