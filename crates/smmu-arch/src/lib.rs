@@ -15,25 +15,40 @@
 //! ```
 
 mod attributes;
+mod descriptor;
 mod granule;
 mod ids;
 mod invalidation;
 mod leaf;
+mod observation;
+mod pending;
 mod permissions;
+mod promise;
+mod regime;
 mod tlb;
 mod transaction;
+mod why;
 mod world;
 
 pub use attributes::{Attributes, MemoryType, Shareability};
+pub use descriptor::{
+    DescriptorKind, Stage1LeafWord, Stage2LeafWord, TableWord, descriptor_address,
+    descriptor_address_bits, descriptor_kind,
+};
 pub use granule::{Granule, stage2_concatenation_log2, stage2_start_level};
 pub use ids::{Asid, Iova, Ipa, Pa, PortId, SmmuId, StreamId, SubstreamId, Vmid};
 pub use invalidation::{
     AddressScope, AsidMatch, ConfigScope, Invalidation, Stages, TlbScope, VmidMatch, Worlds,
 };
 pub use leaf::Leaf;
+pub use observation::{Observation, Origin, Path, TransactionId};
+pub use pending::*;
 pub use permissions::{Permissions, StageRights};
+pub use promise::Promise;
+pub use regime::{FaultPolicy, Regime, Stage1Half, Stage1Regime, Stage2Regime, TableRoot};
 pub use tlb::{
     AddressSpace, ConfigEntry, ConfigKey, EntryKind, Epoch, Hit, Structure, TlbEntry, TlbKey,
 };
 pub use transaction::{Access, Direction, Transaction};
+pub use why::{Stage, Why};
 pub use world::StreamWorld;

@@ -1,0 +1,129 @@
+//! What happened: the one typed stream that comes out of an SMMU.
+//!
+//! Statistics, the checker and traces are readers of observations and never hook into the core.
+
+use crate::{
+    AddressSpace, Command, CommandError, ConfigKey, Epoch, Event, Fault, Invalidation, Pa, PortId,
+    SmmuId, Structure, TlbEntry, Transaction, Why,
+};
+
+/// Which transaction an observation belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TransactionId {
+    /// Port that it came through.
+    pub port: PortId,
+    /// Number of the transaction on that port, from 0.
+    pub number: u64,
+}
+
+/// Where an observation comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Origin {
+    /// SMMU.
+    pub smmu: SmmuId,
+    /// Transaction; `None` for commands, event records and register effects.
+    pub transaction: Option<TransactionId>,
+    /// Epoch at which the transaction began; for others the epoch now.
+    pub begin: Epoch,
+}
+
+/// How a transaction was let through.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Path {
+    /// SMMUEN = 0, or STE.Config = 0b100, or stage 1 bypassed without stage 2: no translation.
+    Bypass,
+    /// By an entry, with the number of its fill.
+    Hit(u64),
+    /// By a walk.
+    Walk,
+}
+
+/// One thing that happened.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Observation {
+    /// A transaction entered.
+    Began(Transaction),
+    /// A configuration structure was looked up.
+    ConfigLookedUp {
+        /// Which.
+        key: ConfigKey,
+        /// It was there.
+        hit: bool,
+    },
+    /// A translation structure was looked up.
+    LookedUp {
+        /// Structure.
+        structure: Structure,
+        /// Address space.
+        space: AddressSpace,
+        /// Input address.
+        input: u64,
+        /// Number of the fill that made the entry found.
+        hit: Option<u64>,
+    },
+    /// Memory was read for the SMMU.
+    Fetched {
+        /// Address.
+        pa: Pa,
+        /// What for.
+        why: Why,
+    },
+    /// A translation was entered. This says once what an entry was made from.
+    Filled {
+        /// Structure.
+        structure: Structure,
+        /// Number of the fill, unique in the structure.
+        number: u64,
+        /// The entry.
+        entry: TlbEntry,
+        /// Something valid had to leave for it.
+        evicted: bool,
+    },
+    /// A configuration structure was entered.
+    ConfigFilled {
+        /// Which.
+        key: ConfigKey,
+    },
+    /// A fill was dropped, because an invalidation overtook it.
+    FillOvertaken {
+        /// Structure.
+        structure: Structure,
+    },
+    /// A transaction was translated.
+    Translated {
+        /// The transaction.
+        transaction: Transaction,
+        /// Address space that served it; `None` for a bypass.
+        space: Option<AddressSpace>,
+        /// Output address.
+        output: Pa,
+        /// How.
+        path: Path,
+    },
+    /// A transaction was refused.
+    Refused {
+        /// The transaction.
+        transaction: Transaction,
+        /// Why; `None` for a silent abort (STE.Config = 0b0xx, GBPA.ABORT).
+        fault: Option<Fault>,
+    },
+    /// The transaction's own data access was made, or it was refused: it is no longer in flight.
+    Ended,
+    /// A record was put into the Event queue.
+    EventRecorded(Event),
+    /// A record was lost, because the queue was full or disabled.
+    EventLost(Event),
+    /// A command was consumed.
+    CommandConsumed(Command),
+    /// A command stopped the queue.
+    CommandFailed(CommandError),
+    /// A scope took effect on every structure.
+    Invalidated {
+        /// Scope.
+        scope: Invalidation,
+        /// Entries that it dropped.
+        dropped: u32,
+    },
+    /// A CMD_SYNC completed: all that came before it in the queue is done.
+    Synchronised,
+}
