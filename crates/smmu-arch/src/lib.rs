@@ -15,9 +15,13 @@
 //! ```
 
 mod attributes;
+mod command;
+mod event;
+mod fault;
 mod granule;
 mod ids;
 mod invalidation;
+mod layout;
 mod leaf;
 mod permissions;
 mod tlb;
@@ -25,11 +29,23 @@ mod transaction;
 mod world;
 
 pub use attributes::{Attributes, MemoryType, Shareability};
+pub use command::{
+    AtcInv, CfgiCd, CfgiCdAll, CfgiSte, CfgiSteRange, CfgiVmsPidm, Command, CommandError,
+    CommandFeatures, DptiPa, IllegalCommand, PrefetchAddr, PrefetchConfig, PriResp, PriResponse,
+    Resume, ResumeAction, StallTerm, Sync, SyncSignal, TlbiAsid, TlbiEl2Va, TlbiEl2Vaa, TlbiIpa,
+    TlbiRange, TlbiVa, TlbiVaa, TlbiVmid, TlbiVmidAsid,
+};
+pub use event::{
+    AtsRequestEvent, Event, EventKind, FetchEvent, ForbiddenEvent, PageRequestEvent, StageEvent,
+    TlbConflictEvent, UnknownEvent, UnsupportedEvent, WalkAbortEvent,
+};
+pub use fault::{Fault, FaultClass, Stage, StageFault, StageFaultKind};
 pub use granule::{Granule, stage2_concatenation_log2, stage2_start_level};
 pub use ids::{Asid, Iova, Ipa, Pa, PortId, SmmuId, StreamId, SubstreamId, Vmid};
 pub use invalidation::{
     AddressScope, AsidMatch, ConfigScope, Invalidation, Stages, TlbScope, VmidMatch, Worlds,
 };
+pub use layout::Field;
 pub use leaf::Leaf;
 pub use permissions::{Permissions, StageRights};
 pub use tlb::{
