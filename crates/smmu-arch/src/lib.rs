@@ -16,12 +16,15 @@
 
 mod attributes;
 mod descriptor;
+mod command;
+mod event;
+mod fault;
 mod granule;
 mod ids;
 mod invalidation;
+mod queue_layout;
 mod leaf;
 mod observation;
-mod pending;
 mod permissions;
 mod promise;
 mod regime;
@@ -35,14 +38,25 @@ pub use descriptor::{
     DescriptorKind, Stage1LeafWord, Stage2LeafWord, TableWord, descriptor_address,
     descriptor_address_bits, descriptor_kind,
 };
+pub use command::{
+    AtcInv, CfgiCd, CfgiCdAll, CfgiSte, CfgiSteRange, CfgiVmsPidm, Command, CommandError,
+    CommandFeatures, DptiPa, IllegalCommand, PrefetchAddr, PrefetchConfig, PriResp, PriResponse,
+    Resume, ResumeAction, StallTerm, Sync, SyncSignal, TlbiAsid, TlbiEl2Va, TlbiEl2Vaa, TlbiIpa,
+    TlbiRange, TlbiVa, TlbiVaa, TlbiVmid, TlbiVmidAsid,
+};
+pub use event::{
+    AtsRequestEvent, Event, EventKind, FetchEvent, ForbiddenEvent, PageRequestEvent, StageEvent,
+    TlbConflictEvent, UnknownEvent, UnsupportedEvent, WalkAbortEvent,
+};
+pub use fault::{Fault, FaultClass, StageFault, StageFaultKind};
 pub use granule::{Granule, stage2_concatenation_log2, stage2_start_level};
 pub use ids::{Asid, Iova, Ipa, Pa, PortId, SmmuId, StreamId, SubstreamId, Vmid};
 pub use invalidation::{
     AddressScope, AsidMatch, ConfigScope, Invalidation, Stages, TlbScope, VmidMatch, Worlds,
 };
+pub use queue_layout::Field;
 pub use leaf::Leaf;
 pub use observation::{Observation, Origin, Path, TransactionId};
-pub use pending::*;
 pub use permissions::{Permissions, StageRights};
 pub use promise::Promise;
 pub use regime::{FaultPolicy, Regime, Stage1Half, Stage1Regime, Stage2Regime, TableRoot};
