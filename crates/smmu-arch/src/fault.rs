@@ -11,7 +11,7 @@ use std::fmt;
 
 use modular_bitfield::Specifier;
 
-use crate::{Stage, Ipa, Pa};
+use crate::{Ipa, Pa, Stage};
 
 /// CLASS: what the access was for that faulted.
 #[derive(Specifier, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
