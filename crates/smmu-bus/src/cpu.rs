@@ -14,7 +14,8 @@ use smmu_arch::{Pa, Promise};
 
 /// A processor that runs the driver model.
 ///
-/// Time is virtual nanoseconds. Locks are the driver's own: named by number, not recursive.
+/// Time is virtual nanoseconds. Locks are the driver's own: named by number, not recursive. Words of
+/// memory are aligned to 8 bytes: the low three bits of their addresses are ignored.
 pub trait Cpu {
     /// Reads an aligned word of memory.
     ///

@@ -30,5 +30,5 @@ pub use protocol::{
     Actor, Answer, Condition, Data, InterruptLine, LockId, Message, Refusal, Request, Step,
 };
 pub use ram::{MemoryMapError, Ram};
-pub use user::{Pinned, UserFault, UserMemory, UserSpace};
+pub use user::{Pinned, UserFault, UserMemory, UserSpace, UserSpaceError};
 pub use wrappers::{Faulting, Recording, StoreListener};

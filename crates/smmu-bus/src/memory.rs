@@ -1,6 +1,8 @@
 //! Physical memory.
 
 use smmu_arch::Pa;
+use std::rc::Rc;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// An access that no memory answered: an external abort.
@@ -51,9 +53,10 @@ pub trait Memory {
     /// # Errors
     /// [`Aborted`] at the first word that does not answer; earlier ones are written.
     fn write_words(&self, pa: Pa, words: &[u64]) -> Result<(), Aborted> {
-        (0u64..).step_by(8).zip(words).try_for_each(|(at, &word)| {
-            self.write_word(pa.offset(at), word)
-        })
+        (0u64..)
+            .step_by(8)
+            .zip(words)
+            .try_for_each(|(at, &word)| self.write_word(pa.offset(at), word))
     }
 
     /// Replaces the bits of `mask` in the word that contains `pa`.
@@ -116,14 +119,25 @@ pub trait Memory {
     }
 }
 
-impl<M: Memory + ?Sized> Memory for &M {
-    fn read_word(&self, pa: Pa) -> Result<u64, Aborted> {
-        (**self).read_word(pa)
-    }
-    fn write_word(&self, pa: Pa, value: u64) -> Result<(), Aborted> {
-        (**self).write_word(pa, value)
-    }
-    fn compare_and_swap(&self, pa: Pa, old: u64, new: u64) -> Result<u64, Aborted> {
-        (**self).compare_and_swap(pa, old, new)
-    }
+macro_rules! forward_through {
+    ($($pointer:ty),*) => {$(
+        impl<M: Memory + ?Sized> Memory for $pointer {
+            #[inline]
+            fn read_word(&self, pa: Pa) -> Result<u64, Aborted> {
+                (**self).read_word(pa)
+            }
+
+            #[inline]
+            fn write_word(&self, pa: Pa, value: u64) -> Result<(), Aborted> {
+                (**self).write_word(pa, value)
+            }
+
+            #[inline]
+            fn compare_and_swap(&self, pa: Pa, old: u64, new: u64) -> Result<u64, Aborted> {
+                (**self).compare_and_swap(pa, old, new)
+            }
+        }
+    )*};
 }
+
+forward_through!(&M, Box<M>, Rc<M>, Arc<M>);

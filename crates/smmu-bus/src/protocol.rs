@@ -6,8 +6,8 @@
 //! a timing runner (answers some cycles later).
 
 use smmu_arch::{
-    ConfigEntry, ConfigKey, Epoch, Fault, Hit, Pa, PortId, Promise, Structure, TlbEntry, TlbKey,
-    TlbScope, Transaction, Why, ConfigScope,
+    ConfigEntry, ConfigKey, ConfigScope, Epoch, Fault, Hit, Pa, PortId, Promise, Structure,
+    TlbEntry, TlbKey, TlbScope, Transaction, Why,
 };
 
 /// Something that takes steps.
