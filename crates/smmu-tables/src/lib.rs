@@ -1,5 +1,5 @@
 //! What an SMMU finds in memory: stream table, CD tables, stage 1 and stage 2 tables, with the
-//! [`walk`] that reads them and the [`build`] that writes them side by side.
+//! walk that reads them and the builder that writes them side by side.
 //!
 //! Nothing here reads memory by itself. A [`Walk`] is a value that asks for one descriptor after
 //! the other and is handed each word, at once or many cycles later; [`run`] answers it from a

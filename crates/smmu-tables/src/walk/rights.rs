@@ -23,13 +23,15 @@ impl TableLimits {
             return self;
         }
         let table = TableWord::from(word);
-        Self(
-            self.0
-                | u8::from(table.pxn_table()) * Self::PXN
-                | u8::from(table.uxn_table()) * Self::UXN
-                | u8::from(table.ap_table_no_unprivileged()) * Self::NO_UNPRIVILEGED
-                | u8::from(table.ap_table_read_only()) * Self::READ_ONLY,
-        )
+        self.with(Self::PXN, table.pxn_table())
+            .with(Self::UXN, table.uxn_table())
+            .with(Self::NO_UNPRIVILEGED, table.ap_table_no_unprivileged())
+            .with(Self::READ_ONLY, table.ap_table_read_only())
+    }
+
+    #[inline(always)]
+    const fn with(self, limit: u8, set: bool) -> Self {
+        Self(self.0 | if set { limit } else { 0 })
     }
 
     const fn has(self, limit: u8) -> bool {
@@ -51,7 +53,7 @@ pub(super) fn stage1_rights(
         // One privilege level: AP[1], PXN and APTable[0] mean nothing.
         return when(true, StageRights::READ)
             | when(writable, StageRights::WRITE)
-            | when(!never && !(wxn && writable), StageRights::EXECUTE);
+            | when(!(never || wxn && writable), StageRights::EXECUTE);
     }
     let unprivileged = leaf.ap_unprivileged() && !limits.has(TableLimits::NO_UNPRIVILEGED);
     let unprivileged_writable = unprivileged && writable;
@@ -60,12 +62,12 @@ pub(super) fn stage1_rights(
     when(unprivileged, StageRights::READ_UNPRIVILEGED)
         | when(unprivileged_writable, StageRights::WRITE_UNPRIVILEGED)
         // A page without unprivileged data access can still be executed there.
-        | when(!never && !(wxn && unprivileged_writable), StageRights::EXECUTE_UNPRIVILEGED)
+        | when(!(never || wxn && unprivileged_writable), StageRights::EXECUTE_UNPRIVILEGED)
         | when(!pan, StageRights::READ_PRIVILEGED)
         | when(!pan && writable, StageRights::WRITE_PRIVILEGED)
         // What unprivileged code can write, privileged code never executes.
         | when(
-            !privileged_never && !unprivileged_writable && !(wxn && writable),
+            !(privileged_never || unprivileged_writable || wxn && writable),
             StageRights::EXECUTE_PRIVILEGED,
         )
 }
