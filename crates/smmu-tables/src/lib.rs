@@ -50,6 +50,11 @@
 //! Architecture: IHI 0070, sections "Translation procedure", "Translation tables and supported
 //! granules" and "Permissions and attributes"; DDI 0487, chapter "VMSAv8-64".
 
+mod build;
 mod walk;
 
+pub use build::{
+    BuildError, Geometry, MemoryKind, PageAllocator, Prot, Removed, Retired, STAGE1_MAIR, Table,
+    Unmapped,
+};
 pub use walk::{Walk, WalkAnswer, WalkStep, Walked, lookup_input, run};
