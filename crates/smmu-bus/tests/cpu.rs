@@ -242,18 +242,19 @@ fn threads_that_share_a_direct_cpu_exclude_each_other_by_its_locks() {
     let platform = Shared(Ram::new([(BASE, 0x1000)]).unwrap(), AtomicU64::new(0));
     let cpu = DirectCpu::new(&platform);
     std::thread::scope(|threads| {
-        for _ in 0..3 {
+        for _ in 0..4 {
             threads.spawn(|| {
-                for _ in 0..5_000 {
+                for _ in 0..1_000 {
                     cpu.lock(LOCK);
                     let value = cpu.load(BASE).unwrap();
+                    std::thread::yield_now();
                     cpu.store(BASE, value + 1).unwrap();
                     cpu.unlock(LOCK);
                 }
             });
         }
     });
-    assert_eq!(platform.0.read_word(BASE), Ok(15_000));
+    assert_eq!(platform.0.read_word(BASE), Ok(4_000));
 }
 
 #[test]
