@@ -24,15 +24,17 @@ mod invalidation;
 mod layout;
 mod leaf;
 mod permissions;
+#[allow(unreachable_pub, reason = "constructors that modular-bitfield generates")]
+mod pri;
 mod tlb;
 mod transaction;
 mod world;
 
 pub use attributes::{Attributes, MemoryType, Shareability};
 pub use command::{
-    AtcInv, CfgiCd, CfgiCdAll, CfgiSte, CfgiSteRange, CfgiVmsPidm, Command, CommandError,
+    AtcInv, CfgiCd, CfgiCdAll, CfgiSte, CfgiSteRange, CfgiVmsPidm, CmdSync, Command, CommandError,
     CommandFeatures, DptiPa, IllegalCommand, PrefetchAddr, PrefetchConfig, PriResp, PriResponse,
-    Resume, ResumeAction, StallTerm, Sync, SyncSignal, TlbiAsid, TlbiEl2Va, TlbiEl2Vaa, TlbiIpa,
+    Resume, ResumeAction, StallTerm, SyncSignal, TlbiAsid, TlbiEl2Va, TlbiEl2Vaa, TlbiIpa,
     TlbiRange, TlbiVa, TlbiVaa, TlbiVmid, TlbiVmidAsid,
 };
 pub use event::{
@@ -48,6 +50,7 @@ pub use invalidation::{
 pub use layout::Field;
 pub use leaf::Leaf;
 pub use permissions::{Permissions, StageRights};
+pub use pri::PageRequest;
 pub use tlb::{
     AddressSpace, ConfigEntry, ConfigKey, EntryKind, Epoch, Hit, Structure, TlbEntry, TlbKey,
 };
