@@ -2,11 +2,11 @@
 //! text that a person reads, and the edges of ranges.
 
 use smmu_arch::{
-    AddressScope, Asid, AtcInv, CfgiCd, CfgiCdAll, CfgiSte, CfgiSteRange, CfgiVmsPidm, CmdSync,
-    Command, CommandFeatures, ConfigScope, DptiPa, Granule, Invalidation, Iova, Pa, PrefetchAddr,
-    PrefetchConfig, PriResp, PriResponse, Resume, ResumeAction, Shareability, StallTerm, StreamId,
-    SubstreamId, SyncSignal, TlbScope, TlbiAsid, TlbiEl2Va, TlbiEl2Vaa, TlbiIpa, TlbiRange, TlbiVa,
-    TlbiVaa, TlbiVmid, TlbiVmidAsid, Vmid, VmidMatch,
+    AddressScope, Asid, AsidMatch, AtcInv, CfgiCd, CfgiCdAll, CfgiSte, CfgiSteRange, CfgiVmsPidm,
+    CmdSync, Command, CommandFeatures, ConfigScope, DptiPa, Granule, Invalidation, Iova, Pa,
+    PrefetchAddr, PrefetchConfig, PriResp, PriResponse, Resume, ResumeAction, Shareability,
+    StallTerm, StreamId, SubstreamId, SyncSignal, TlbScope, TlbiAsid, TlbiEl2Va, TlbiEl2Vaa,
+    TlbiIpa, TlbiRange, TlbiVa, TlbiVaa, TlbiVmid, TlbiVmidAsid, Vmid, VmidMatch,
 };
 
 /// Words, value and text say the same.
@@ -299,6 +299,13 @@ fn the_vmid_is_compared_as_the_implementation_has_it() {
     let small = CommandFeatures { vmid16: false, ..all };
     assert_eq!(vmid(small, 0), VmidMatch::Like { vmid: Vmid(0x34), ignore: 0 });
     assert_eq!(vmid(CommandFeatures { stage2: false, ..all }, 7), VmidMatch::Any);
+}
+
+#[test]
+fn the_asid_has_eight_bits_without_asid16() {
+    let command = Command::TlbiNhAsid(TlbiVmidAsid { vmid: Vmid(1), asid: Asid(0x5678) });
+    let small = CommandFeatures { asid16: false, ..CommandFeatures::ALL };
+    assert_eq!(translations(command, small, 0).asid, AsidMatch::NonGlobal(Asid(0x78)));
 }
 
 #[test]
