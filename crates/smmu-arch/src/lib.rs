@@ -8,10 +8,15 @@
 //! Architecture Reference Manual for A-profile* (DDI 0487), chapter "VMSAv8-64".
 //!
 //! ```
-//! use smmu_arch::{Invalidation, TlbScope, Vmid};
+//! use smmu_arch::{Command, CommandFeatures, Invalidation, TlbScope, Vmid};
 //!
-//! let scope = Invalidation::Translations(TlbScope::s12_vmall(Vmid(5)));
-//! assert!(matches!(scope, Invalidation::Translations(_)));
+//! let command = Command::decode(&[0x0000_0005_0000_0028, 0])?;
+//! assert_eq!(command.to_string(), "CMD_TLBI_S12_VMALL vmid=0x5");
+//! assert_eq!(
+//!     command.scope(&CommandFeatures::ALL, false, 0),
+//!     Some(Invalidation::Translations(TlbScope::s12_vmall(Vmid(5)))),
+//! );
+//! # Ok::<(), smmu_arch::CommandError>(())
 //! ```
 
 mod attributes;

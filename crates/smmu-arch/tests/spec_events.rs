@@ -259,15 +259,18 @@ fn stage_2_maps_the_page_read_only() {
 #[test]
 fn configuration_faults_have_a_header_alone() {
     let with_substream = Transaction { substream: Some(SubstreamId(5)), ..transaction() };
-    let words =
-        |fault| Event::from_fault(&fault, &with_substream, with_substream.access, 48).encode();
-    let header =
-        |ssv: u64, substream: u64, id: u64| [WHO | substream << 12 | ssv << 11 | id, 0, 0, 0];
-    assert_eq!(words(Fault::BadStreamId), header(1, 5, 0x02));
-    assert_eq!(words(Fault::BadSte), header(1, 5, 0x04));
-    assert_eq!(words(Fault::StreamDisabled), header(0, 0, 0x06));
-    assert_eq!(words(Fault::BadSubstreamId), header(0, 5, 0x08));
-    assert_eq!(words(Fault::BadCd), header(1, 5, 0x0a));
+    let header = |ssv: u64, substream: u64, id: u64| WHO | substream << 12 | ssv << 11 | id;
+    for (fault, first) in [
+        (Fault::BadStreamId, header(1, 5, 0x02)),
+        (Fault::BadSte, header(1, 5, 0x04)),
+        (Fault::StreamDisabled, header(0, 0, 0x06)),
+        (Fault::BadSubstreamId, header(0, 5, 0x08)),
+        (Fault::BadCd, header(1, 5, 0x0a)),
+    ] {
+        let event = Event::from_fault(&fault, &with_substream, with_substream.access, 48);
+        assert_eq!(event.encode(), [first, 0, 0, 0], "{fault}");
+        assert_eq!(Event::decode(&event.encode()), Ok(event), "{fault}");
+    }
 }
 
 #[test]
