@@ -116,4 +116,7 @@ pub trait Register: Copy {
 
     /// To the word on the bus.
     fn to_word(self) -> u64;
+
+    /// The values of the fields, in the order of `FIELDS`.
+    fn values(&self) -> Vec<u64>;
 }
