@@ -7,6 +7,7 @@ use smmu_arch::registers::{
     AccessRule, CmdqBase, CmdqCons, Cr0, Cr1, GatosPar, GatosParFault, Guard, Page, REGISTERS,
     Register, RegisterInfo, StrtabBase, StrtabBaseCfg,
 };
+use smmu_arch::{Features, IdRegisters};
 use spec_tables::{Field, assert_each_field_alone, assert_same_fields, load};
 
 #[derive(Deserialize)]
@@ -22,6 +23,7 @@ struct Row {
     width: u32,
     access: String,
     guard: Option<String>,
+    note: Option<String>,
     fields: Vec<Field>,
 }
 
@@ -166,6 +168,68 @@ fn registers_are_found_by_any_of_their_bytes() {
 fn queue_indexes_do_not_alias_into_page_0() {
     for offset in [0xa8, 0xac, 0xc8, 0xcc] {
         assert_eq!(RegisterInfo::at(offset), None, "{offset:#x}");
+    }
+}
+
+type Switch = fn(&mut Features, bool);
+
+/// The features that the table names in "RES0 when X=0" and "present when X=1".
+const SWITCHES: &[(&str, Switch)] = &[
+    ("PRI", |f, on| f.pri = on),
+    ("ATS", |f, on| f.ats = on),
+    ("HYP", |f, on| f.hyp = on),
+    ("BTM", |f, on| f.btm = on),
+    ("MSI", |f, on| f.msi = on),
+    ("IDR0.ATSRECERR", |f, on| f.atsrecerr = on),
+    ("IDR0.ATOS", |f, on| f.atos = on),
+];
+
+fn everything() -> Features {
+    let mut features = Features::decode(&IdRegisters::REFERENCE);
+    for (_, switch) in SWITCHES {
+        switch(&mut features, true);
+    }
+    features.oas_bits = 52;
+    Features { vmw: true, ..features }
+}
+
+fn without(switch: Switch) -> Features {
+    let mut features = everything();
+    switch(&mut features, false);
+    features
+}
+
+#[test]
+fn fields_are_not_writable_without_the_feature_that_the_row_names() {
+    let mut found = 0;
+    for row in rows() {
+        let Some(register) = RegisterInfo::named(&row.name) else { continue };
+        for (name, switch) in SWITCHES {
+            let words = [format!("RES0 when {name}=0"), format!("Present when {name}=1")];
+            let says = |text: &str| words.iter().any(|word| text.contains(word.as_str()));
+            let whole = [&row.guard, &row.note].into_iter().flatten().any(|text| says(text));
+            for field in &row.fields {
+                if !(whole || says(&field.meaning)) {
+                    continue;
+                }
+                let info = register.fields.iter().find(|f| f.name == field.name).expect("listed");
+                let writable = |f: &Features| register.writable_in(f) & info.mask() != 0;
+                assert!(writable(&everything()), "{}.{}", row.name, field.name);
+                assert!(!writable(&without(*switch)), "{}.{} {name}", row.name, field.name);
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 12, "only {found} rows say so");
+}
+
+#[test]
+fn preset_bases_are_read_only() {
+    let writable = |name, f: &Features| RegisterInfo::named(name).expect("listed").writable_in(f);
+    let preset = Features { tables_preset: true, queues_preset: true, ..everything() };
+    for name in ["STRTAB_BASE", "CMDQ_BASE", "EVENTQ_BASE", "PRIQ_BASE"] {
+        assert_ne!(writable(name, &everything()), 0, "{name}");
+        assert_eq!(writable(name, &preset), 0, "{name}");
     }
 }
 

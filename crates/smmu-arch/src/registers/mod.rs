@@ -8,6 +8,7 @@ mod control;
 mod id;
 mod interrupts;
 mod macros;
+mod presence;
 mod queues;
 mod stream_table;
 mod table;

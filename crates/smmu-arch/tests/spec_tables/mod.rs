@@ -16,6 +16,8 @@ pub(crate) struct Field {
     pub(crate) word64: Option<u16>,
     pub(crate) wmsb: Option<u16>,
     pub(crate) wlsb: Option<u16>,
+    #[serde(default)]
+    pub(crate) meaning: String,
 }
 
 /// A legality row.
