@@ -29,6 +29,7 @@ mod layout;
 mod leaf;
 mod observation;
 mod permissions;
+#[allow(unreachable_pub, reason = "constructors that modular-bitfield generates")]
 mod pri;
 mod promise;
 mod queue_layout;
