@@ -215,7 +215,7 @@ fn an_output_of_stage_1_beyond_the_range_of_stage_2_is_a_translation_fault_of_st
     let found = nested_fault(|memory| memory.set(s1_l3_entry() + UP, 1 << 40 | S1_RW | PAGE));
     assert_eq!(found, s2(Translation, FaultClass::In, 1 << 40 | 0x567));
     let found = nested_fault(|memory| memory.set(S1_L1 + UP, 1 << 40 | TABLE));
-    assert_eq!(found, s2(Translation, FaultClass::Tt, 1 << 40 | 9 * 8));
+    assert_eq!(found, s2(Translation, FaultClass::Tt, (1 << 40) + 9 * 8));
 }
 
 #[test]
