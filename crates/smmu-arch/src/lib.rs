@@ -17,7 +17,10 @@
 mod address_size;
 mod attributes;
 mod cd;
+mod command;
 mod descriptor;
+mod event;
+mod fault;
 mod features;
 mod granule;
 mod ids;
@@ -25,9 +28,11 @@ mod invalidation;
 mod layout;
 mod leaf;
 mod observation;
-mod pending;
 mod permissions;
+#[allow(unreachable_pub, reason = "constructors that modular-bitfield generates")]
+mod pri;
 mod promise;
+mod queue_layout;
 mod regime;
 pub mod registers;
 mod rules;
@@ -41,10 +46,21 @@ mod world;
 pub use address_size::{PA_BITS_MAX, address_size_bits, output_size_bits};
 pub use attributes::{Attributes, MemoryType, Shareability};
 pub use cd::{Cd, CdTable, CdWords, IllegalCd};
+pub use command::{
+    AtcInv, CfgiCd, CfgiCdAll, CfgiSte, CfgiSteRange, CfgiVmsPidm, CmdSync, Command, CommandError,
+    CommandFeatures, DptiPa, IllegalCommand, PrefetchAddr, PrefetchConfig, PriResp, PriResponse,
+    Resume, ResumeAction, StallTerm, SyncSignal, TlbiAsid, TlbiEl2Va, TlbiEl2Vaa, TlbiIpa,
+    TlbiRange, TlbiVa, TlbiVaa, TlbiVmid, TlbiVmidAsid,
+};
 pub use descriptor::{
     DescriptorKind, Stage1LeafWord, Stage2LeafWord, TableWord, descriptor_address,
     descriptor_address_bits, descriptor_kind,
 };
+pub use event::{
+    AtsRequestEvent, Event, EventKind, FetchEvent, ForbiddenEvent, PageRequestEvent, StageEvent,
+    TlbConflictEvent, UnknownEvent, UnsupportedEvent, WalkAbortEvent,
+};
+pub use fault::{Fault, FaultClass, StageFault, StageFaultKind};
 pub use features::{
     Endianness, Features, HardwareUpdate, IdRegisters, InconsistentId, StallModel, TermModel,
 };
@@ -56,9 +72,10 @@ pub use invalidation::{
 pub use layout::FieldInfo;
 pub use leaf::Leaf;
 pub use observation::{Observation, Origin, Path, TransactionId};
-pub use pending::*;
 pub use permissions::{Permissions, StageRights};
+pub use pri::PageRequest;
 pub use promise::Promise;
+pub use queue_layout::Field;
 pub use regime::{FaultPolicy, Regime, Stage1Half, Stage1Regime, Stage2Regime, TableRoot};
 pub use ste::{
     CdFormat, DefaultSubstream, Eats, IllegalSte, InstructionOverride, PrivilegeOverride, Ste,

@@ -68,7 +68,7 @@ pub enum HardwareUpdate {
 
 /// The features of an SMMU as plain values. [`Features::decode`] makes them from any ID registers;
 /// whether those make sense is the question of [`IdRegisters::check`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Features {
     /// Minor revision: 3 is SMMUv3.3.
     pub minor_revision: u8,
