@@ -26,6 +26,12 @@ macro_rules! identifier {
                 Self(value)
             }
         }
+
+        impl From<$name> for $inner {
+            fn from(value: $name) -> Self {
+                value.0
+            }
+        }
     };
 }
 

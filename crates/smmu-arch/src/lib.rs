@@ -14,38 +14,71 @@
 //! assert!(matches!(scope, Invalidation::Translations(_)));
 //! ```
 
+mod address_size;
 mod attributes;
+mod cd;
+mod command;
 mod descriptor;
+mod event;
+mod fault;
+mod features;
 mod granule;
 mod ids;
 mod invalidation;
+mod layout;
 mod leaf;
 mod observation;
-mod pending;
 mod permissions;
 mod promise;
+mod queue_layout;
 mod regime;
+pub mod registers;
+mod rules;
+mod ste;
+mod stream_table;
 mod tlb;
 mod transaction;
 mod why;
 mod world;
 
+pub use address_size::{PA_BITS_MAX, address_size_bits, output_size_bits};
 pub use attributes::{Attributes, MemoryType, Shareability};
+pub use cd::{Cd, CdTable, CdWords, IllegalCd};
+pub use command::{
+    AtcInv, CfgiCd, CfgiCdAll, CfgiSte, CfgiSteRange, CfgiVmsPidm, Command, CommandError,
+    CommandFeatures, DptiPa, IllegalCommand, PrefetchAddr, PrefetchConfig, PriResp, PriResponse,
+    Resume, ResumeAction, StallTerm, Sync, SyncSignal, TlbiAsid, TlbiEl2Va, TlbiEl2Vaa, TlbiIpa,
+    TlbiRange, TlbiVa, TlbiVaa, TlbiVmid, TlbiVmidAsid,
+};
 pub use descriptor::{
     DescriptorKind, Stage1LeafWord, Stage2LeafWord, TableWord, descriptor_address,
     descriptor_address_bits, descriptor_kind,
+};
+pub use event::{
+    AtsRequestEvent, Event, EventKind, FetchEvent, ForbiddenEvent, PageRequestEvent, StageEvent,
+    TlbConflictEvent, UnknownEvent, UnsupportedEvent, WalkAbortEvent,
+};
+pub use fault::{Fault, FaultClass, StageFault, StageFaultKind};
+pub use features::{
+    Endianness, Features, HardwareUpdate, IdRegisters, InconsistentId, StallModel, TermModel,
 };
 pub use granule::{Granule, stage2_concatenation_log2, stage2_start_level};
 pub use ids::{Asid, Iova, Ipa, Pa, PortId, SmmuId, StreamId, SubstreamId, Vmid};
 pub use invalidation::{
     AddressScope, AsidMatch, ConfigScope, Invalidation, Stages, TlbScope, VmidMatch, Worlds,
 };
+pub use layout::FieldInfo;
 pub use leaf::Leaf;
 pub use observation::{Observation, Origin, Path, TransactionId};
-pub use pending::*;
 pub use permissions::{Permissions, StageRights};
 pub use promise::Promise;
+pub use queue_layout::Field;
 pub use regime::{FaultPolicy, Regime, Stage1Half, Stage1Regime, Stage2Regime, TableRoot};
+pub use ste::{
+    CdFormat, DefaultSubstream, Eats, IllegalSte, InstructionOverride, PrivilegeOverride, Ste,
+    SteWords, StreamConfig,
+};
+pub use stream_table::{L1Cd, L1CdWord, L1Std, L1StdWord};
 pub use tlb::{
     AddressSpace, ConfigEntry, ConfigKey, EntryKind, Epoch, Hit, Structure, TlbEntry, TlbKey,
 };

@@ -1,0 +1,124 @@
+//! Stage 1: VA to IPA, or to PA where stage 2 is off.
+
+use super::attributes::stage1_attributes;
+use super::entry::{Stage1Result, leaf_of, output_limit};
+use super::input::{half_of, is_high, next_entry, start_entry, table_for};
+use super::rights::stage1_rights;
+use super::{Phase, Walk, WalkStep};
+use smmu_arch::{
+    DescriptorKind, Fault, FaultClass, Ipa, Regime, Stage, Stage1LeafWord, Stage1Regime,
+    StageFault, StageFaultKind, TableRoot, descriptor_address, descriptor_kind,
+};
+
+impl Walk {
+    #[inline(always)]
+    pub(super) fn begin_stage1(
+        &mut self,
+        regime: &Regime,
+        stage1: &Stage1Regime,
+    ) -> Result<WalkStep, Fault> {
+        self.high = is_high(stage1, self.input);
+        let half = half_of(stage1, self.high);
+        let root = table_for(half, self.high, self.input, self.access)
+            .ok_or_else(|| fault(StageFaultKind::Translation))?;
+        self.level1 = root.start_level;
+        self.read_stage1(regime, start_entry(root, self.input))
+    }
+
+    /// Takes a stage 1 descriptor.
+    #[inline(always)]
+    pub(super) fn stage1_descriptor(
+        &mut self,
+        regime: &Regime,
+        word: u64,
+    ) -> Result<WalkStep, Fault> {
+        let Some(stage1) = &regime.stage1 else {
+            return self.begin_stage2(regime, self.input, FaultClass::In);
+        };
+        let half = half_of(stage1, self.high);
+        let Some(root) = &half.root else {
+            return Err(fault(StageFaultKind::Translation));
+        };
+        let word = if stage1.big_endian { word.swap_bytes() } else { word };
+        let output_52 = regime.oas_bits >= 52;
+        match descriptor_kind(word, root.granule, self.level1, output_52) {
+            DescriptorKind::Invalid => Err(fault(StageFaultKind::Translation)),
+            DescriptorKind::Table => {
+                let table = output(stage1, root, word, root.granule.shift(), output_52)?;
+                self.limits = self.limits.below(word, half.hierarchy_disabled);
+                self.level1 += 1;
+                self.read_stage1(regime, next_entry(table, root, self.level1, self.input))
+            }
+            DescriptorKind::Leaf => {
+                self.result1 = self.stage1_leaf(stage1, root, word, output_52)?;
+                self.begin_stage2(regime, self.result1.output, FaultClass::In)
+            }
+        }
+    }
+
+    /// Checks a leaf: address size, then Access flag, then permission.
+    #[inline(always)]
+    fn stage1_leaf(
+        &self,
+        stage1: &Stage1Regime,
+        root: &TableRoot,
+        word: u64,
+        output_52: bool,
+    ) -> Result<Stage1Result, Fault> {
+        let shift = root.granule.level_shift(self.level1);
+        let block = output(stage1, root, word, shift, output_52)?;
+        let leaf = Stage1LeafWord::from(word);
+        if !leaf.af() && !stage1.access_flag_fault_disabled {
+            return Err(fault(StageFaultKind::AccessFlag));
+        }
+        let rights = stage1_rights(leaf, self.limits, stage1);
+        if !rights.allows(self.access) {
+            return Err(fault(StageFaultKind::Permission));
+        }
+        Ok(Stage1Result {
+            output: block | (self.input & ((1 << shift) - 1)),
+            leaf: Some(leaf_of(root, self.level1, self.input, block, leaf.contiguous())),
+            rights,
+            attributes: stage1_attributes(leaf, stage1.mair),
+            global: !leaf.ng() || !stage1.has_asid,
+        })
+    }
+
+    /// Reads the descriptor at `address`, through stage 2 where that is on.
+    #[inline(always)]
+    fn read_stage1(&mut self, regime: &Regime, address: u64) -> Result<WalkStep, Fault> {
+        if regime.stage2.is_some() {
+            self.begin_stage2(regime, address, FaultClass::Tt)
+        } else {
+            Ok(self.read(Phase::Stage1, address))
+        }
+    }
+}
+
+/// Address of a table or leaf, if it fits the effective output size.
+#[inline(always)]
+fn output(
+    stage1: &Stage1Regime,
+    root: &TableRoot,
+    word: u64,
+    shift: u32,
+    output_52: bool,
+) -> Result<u64, Fault> {
+    let address = descriptor_address(word, root.granule, shift, output_52);
+    if address >> output_limit(stage1.output_bits, root.granule) != 0 {
+        return Err(fault(StageFaultKind::AddressSize));
+    }
+    Ok(address)
+}
+
+/// Faults of stage 1 are those of the input itself: class IN, no IPA.
+#[cold]
+fn fault(kind: StageFaultKind) -> Fault {
+    Fault::Stage(StageFault {
+        kind,
+        stage: Stage::Stage1,
+        class: FaultClass::In,
+        ipa: Ipa(0),
+        descriptor_write: false,
+    })
+}

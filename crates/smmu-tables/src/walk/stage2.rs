@@ -1,0 +1,119 @@
+//! Stage 2: IPA to PA, for the output of stage 1 and for every address that stage 1 reads.
+
+use super::attributes::stage2_is_device;
+use super::entry::output_limit;
+use super::input::{next_entry, start_entry};
+use super::rights::stage2_rights;
+use super::{Phase, Walk, WalkStep};
+use smmu_arch::{
+    Access, DescriptorKind, Direction, Fault, FaultClass, Ipa, Regime, Stage, Stage2LeafWord,
+    Stage2Regime, StageFault, StageFaultKind, StageRights, descriptor_address, descriptor_kind,
+};
+
+impl Walk {
+    /// Takes an IPA to stage 2. Without stage 2 it is the output.
+    #[inline(always)]
+    pub(super) fn begin_stage2(
+        &mut self,
+        regime: &Regime,
+        ipa: u64,
+        class: FaultClass,
+    ) -> Result<WalkStep, Fault> {
+        self.ipa = ipa;
+        self.class = class;
+        let Some(stage2) = &regime.stage2 else {
+            return Ok(self.finish_stage1(regime));
+        };
+        if ipa >> stage2.root.input_bits != 0 {
+            return Err(self.stage2_fault(StageFaultKind::Translation));
+        }
+        self.level2 = stage2.root.start_level;
+        Ok(self.read(Phase::Stage2, start_entry(&stage2.root, ipa)))
+    }
+
+    /// Takes a stage 2 descriptor.
+    #[inline(always)]
+    pub(super) fn stage2_descriptor(
+        &mut self,
+        regime: &Regime,
+        word: u64,
+    ) -> Result<WalkStep, Fault> {
+        let Some(stage2) = &regime.stage2 else {
+            return Ok(self.finish_stage1(regime));
+        };
+        let word = if stage2.big_endian { word.swap_bytes() } else { word };
+        let root = &stage2.root;
+        let output_52 = regime.oas_bits >= 52;
+        match descriptor_kind(word, root.granule, self.level2, output_52) {
+            DescriptorKind::Invalid => Err(self.stage2_fault(StageFaultKind::Translation)),
+            DescriptorKind::Table => {
+                let table = self.stage2_output(stage2, word, root.granule.shift(), output_52)?;
+                self.level2 += 1;
+                Ok(self.read(Phase::Stage2, next_entry(table, root, self.level2, self.ipa)))
+            }
+            DescriptorKind::Leaf => {
+                let shift = root.granule.level_shift(self.level2);
+                let block = self.stage2_output(stage2, word, shift, output_52)?;
+                let leaf = Stage2LeafWord::from(word);
+                let rights = self.check_stage2(stage2, leaf)?;
+                if self.class == FaultClass::Tt {
+                    let pa = block | (self.ipa & ((1 << shift) - 1));
+                    return Ok(self.read(Phase::Stage1, pa));
+                }
+                Ok(self.finish_stage2(regime, stage2, leaf, block, rights))
+            }
+        }
+    }
+
+    /// Access flag first, then permission; a protected table walk refuses Device memory.
+    #[inline(always)]
+    fn check_stage2(
+        &self,
+        stage2: &Stage2Regime,
+        leaf: Stage2LeafWord,
+    ) -> Result<StageRights, Fault> {
+        if !leaf.af() && !stage2.access_flag_fault_disabled {
+            return Err(self.stage2_fault(StageFaultKind::AccessFlag));
+        }
+        let rights = stage2_rights(leaf, stage2.execute_by_privilege);
+        let by_smmu = self.class != FaultClass::In;
+        // What stage 1 reads it reads as data, whatever the transaction is.
+        let access =
+            if self.class == FaultClass::Tt { Access::data(Direction::Read) } else { self.access };
+        let protected = by_smmu
+            && stage2.protected_table_walk
+            && stage2_is_device(leaf, stage2.forced_write_back);
+        if protected || !rights.allows(access) {
+            return Err(self.stage2_fault(StageFaultKind::Permission));
+        }
+        Ok(rights)
+    }
+
+    /// Address of a table or leaf, if it fits the effective output size.
+    #[inline(always)]
+    fn stage2_output(
+        &self,
+        stage2: &Stage2Regime,
+        word: u64,
+        shift: u32,
+        output_52: bool,
+    ) -> Result<u64, Fault> {
+        let granule = stage2.root.granule;
+        let address = descriptor_address(word, granule, shift, output_52);
+        if address >> output_limit(stage2.output_bits, granule) != 0 {
+            return Err(self.stage2_fault(StageFaultKind::AddressSize));
+        }
+        Ok(address)
+    }
+
+    #[cold]
+    fn stage2_fault(&self, kind: StageFaultKind) -> Fault {
+        Fault::Stage(StageFault {
+            kind,
+            stage: Stage::Stage2,
+            class: self.class,
+            ipa: Ipa(self.ipa),
+            descriptor_write: false,
+        })
+    }
+}
