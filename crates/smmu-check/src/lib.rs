@@ -11,9 +11,9 @@
 //! Specification, SMMU architecture version 3* (IHI 0070).
 //!
 //! ```
-//! use smmu_arch::{Access, Direction, Iova, Pa, StreamId, Transaction};
+//! use smmu_arch::{Access, Direction, Features, IdRegisters, Iova, Pa, StreamId, Transaction};
 //! use smmu_bus::{Memory, Ram};
-//! use smmu_check::{Allowed, Globals, Implemented, Reference};
+//! use smmu_check::{Allowed, Globals, Reference};
 //!
 //! let ram = Ram::new([(Pa(0x4000_0000), 1 << 20)]).unwrap();
 //! ram.write_word(Pa(0x4000_0000 + 64 * 5), 4 << 1 | 1).unwrap(); // STE 5: V, Config = bypass
@@ -23,7 +23,7 @@
 //!     strtab_log2size: 4,
 //!     ..Globals::default()
 //! };
-//! let reference = Reference { implemented: Implemented::default(), globals };
+//! let reference = Reference { features: Features::decode(&IdRegisters::REFERENCE), globals };
 //! let read = Transaction {
 //!     stream: StreamId(5),
 //!     substream: None,
@@ -37,4 +37,4 @@ mod checker;
 mod reference;
 
 pub use checker::*;
-pub use reference::{Allowed, Globals, Implemented, Reference, Ruling, Source, Translation};
+pub use reference::{Allowed, Globals, Reference, Ruling, Source, Translation};

@@ -2,8 +2,8 @@
 
 use super::bits::{address, bits};
 use super::stage2::Stage2;
-use super::{Implemented, Result, Walk};
-use smmu_arch::{Access, Direction, Fault, FaultClass, Pa, SubstreamId, Why};
+use super::{Result, Walk};
+use smmu_arch::{Access, Direction, Fault, FaultClass, Features, Pa, SubstreamId, Why};
 
 /// The CD table of a stream, as its STE describes it.
 pub(super) struct Contexts {
@@ -18,9 +18,9 @@ pub(super) struct Contexts {
 }
 
 impl Contexts {
-    pub(super) fn of(implemented: &Implemented, ste: &[u64; 8]) -> Self {
+    pub(super) fn of(features: &Features, ste: &[u64; 8]) -> Self {
         let stage1 = bits(ste, 3, 1) & 1 == 1;
-        let substreams = stage1 && implemented.substream_bits != 0;
+        let substreams = stage1 && features.ssid_bits != 0;
         Self {
             stage1,
             cds_log2: if substreams { bits(ste, 63, 59) as u8 } else { 0 },
@@ -90,7 +90,7 @@ impl Walk<'_> {
         let word = self.read(pa, Why::L1Cd).ok_or(Some(Fault::CdFetch(Pa(pa))))?;
         let low = if leaf_bits == 10 { 16 } else { 12 };
         let leaf = word & 0x000f_ffff_ffff_ffff & !0 << low;
-        let beyond = stage2.is_none() && leaf >> self.on.implemented.oas_bits != 0;
+        let beyond = stage2.is_none() && leaf >> self.on.features.oas_bits != 0;
         if word & 1 == 0 || beyond { Err(Some(Fault::BadSubstreamId)) } else { Ok(leaf) }
     }
 

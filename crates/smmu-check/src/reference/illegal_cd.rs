@@ -2,12 +2,13 @@
 //!
 //! Each rule has the name that the table of facts gives it.
 
-use super::Implemented;
+use super::Reference;
 use super::bits::{address, bit, bits, size_bits};
 use super::stage1::{granule0, granule1};
-use smmu_arch::StreamWorld;
+use super::table::has_granule;
+use smmu_arch::{HardwareUpdate, StallModel, StreamWorld, TermModel};
 
-impl Implemented {
+impl Reference {
     /// The first rule that a CD breaks.
     pub(super) fn illegal_cd(
         &self,
@@ -24,19 +25,17 @@ impl Implemented {
         let rules = [
             ("CD-V", !bit(cd, 31)),
             ("CD-STALLD", stalls && bit(ste, 91)),
-            ("CD-TERM", !bit(cd, 46) && self.abort_only),
-            ("CD-NOSTALL", stalls && self.stall_model == 1),
-            ("CD-FORCED", !stalls && self.stall_model == 2),
-            ("CD-ENDI", endian && big && self.table_endianness == 2),
-            ("CD-ENDI", endian && !big && self.table_endianness == 3),
+            ("CD-TERM", !bit(cd, 46) && self.features.term_model == TermModel::AbortOnly),
+            ("CD-NOSTALL", stalls && self.features.stall_model == StallModel::TerminateOnly),
+            ("CD-FORCED", !stalls && self.features.stall_model == StallModel::StallForced),
+            ("CD-ENDI", endian && !self.features.endianness.supports(big)),
             ("CD-LPAE", !bit(cd, 41)),
-            ("CD-HTTU-0", self.httu == 0 && (flag || dirty)),
-            ("CD-HTTU-1", self.httu == 1 && dirty),
-            ("CD-HAFT", self.httu == 3 && bit(cd, 67) && !flag),
-            ("CD-ASID8", !self.asid16 && world.has_asid() && bits(cd, 63, 56) != 0),
+            ("CD-HTTU-0", self.features.httu == HardwareUpdate::None && (flag || dirty)),
+            ("CD-HTTU-1", self.features.httu == HardwareUpdate::AccessFlag && dirty),
+            ("CD-ASID8", !self.features.asid16 && world.has_asid() && bits(cd, 63, 56) != 0),
         ];
         let broken = rules.into_iter().find(|&(_, broken)| broken).map(|(name, _)| name);
-        let ips = size_bits(bits(cd, 34, 32)).min(self.oas_bits);
+        let ips = size_bits(bits(cd, 34, 32)).min(self.features.oas_bits);
         let half = |used: bool, granule, tsz, ttb| {
             if used { self.illegal_half(granule, tsz, ttb, ips) } else { None }
         };
@@ -52,16 +51,16 @@ impl Implemented {
         ttb: u64,
         ips: u8,
     ) -> Option<&'static str> {
-        let granule = granule.filter(|&shift| self.has_granule(shift));
+        let granule = granule.filter(|&shift| has_granule(&self.features, shift));
         let is_64k = granule == Some(16);
-        let tsz_max = if !self.small_tables {
+        let tsz_max = if !self.features.stt {
             39
         } else if is_64k {
             47
         } else {
             48
         };
-        let tsz_min = if self.va_52 && is_64k { 12 } else { 16 };
+        let tsz_min = if self.features.vax && is_64k { 12 } else { 16 };
         let ttb_bits = if is_64k { ips } else { ips.min(48) };
         let rules = [
             ("CD-TG", granule.is_none()),

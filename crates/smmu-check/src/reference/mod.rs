@@ -6,21 +6,21 @@
 
 mod bits;
 mod context;
+mod globals;
 mod illegal_cd;
 mod illegal_ste;
-mod implemented;
 mod stage1;
 mod stage2;
 mod stream;
 mod table;
 
-pub use implemented::{Globals, Implemented};
+pub use globals::Globals;
 
 use bits::bits;
 use context::Contexts;
 use smmu_arch::{
-    Access, AddressSpace, EntryKind, Fault, FaultClass, Ipa, Leaf, Pa, Permissions, Stage,
-    StageFault, StageFaultKind, StageRights, TlbEntry, Transaction, Why,
+    Access, AddressSpace, EntryKind, Fault, FaultClass, Features, Ipa, Leaf, Pa, Permissions,
+    Stage, StageFault, StageFaultKind, StageRights, TlbEntry, Transaction, Why,
 };
 use smmu_arch::{Asid, Attributes, StreamWorld, Vmid};
 use smmu_bus::Memory;
@@ -28,10 +28,10 @@ use stage1::Stage1;
 use stage2::Stage2;
 
 /// The rules of one SMMU: what it implements and how it is set up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reference {
     /// What the ID registers say.
-    pub implemented: Implemented,
+    pub features: Features,
     /// What the control registers say.
     pub globals: Globals,
 }
@@ -187,7 +187,7 @@ impl Walk<'_> {
     /// Reads one word and notes it.
     fn read(&mut self, pa: u64, why: Why) -> Option<u64> {
         let pa = Pa(pa & !7);
-        if pa.0 >> self.on.implemented.oas_bits != 0 {
+        if pa.0 >> self.on.features.oas_bits != 0 {
             return None;
         }
         let word = self.words.word(pa, why)?;
@@ -206,10 +206,10 @@ impl Walk<'_> {
 
     /// Section "Translation procedure".
     fn translate(&mut self, transaction: &Transaction) -> Result<Allowed> {
-        let implemented = &self.on.implemented;
+        let features = &self.on.features;
         let iova = transaction.iova.0;
         if !self.on.globals.smmuen {
-            let passes = !self.on.globals.gbpa_abort && iova >> implemented.oas_bits == 0;
+            let passes = !self.on.globals.gbpa_abort && iova >> features.oas_bits == 0;
             return if passes { Ok(Allowed::Bypass(Pa(iova))) } else { Err(None) };
         }
         let ste = self.stream_table_entry(transaction.stream)?;
@@ -220,13 +220,13 @@ impl Walk<'_> {
         if config < 4 {
             return Err(None);
         }
-        if implemented.illegal_ste(&ste).is_some() {
+        if self.on.illegal_ste(&ste).is_some() {
             return Err(Some(Fault::BadSte));
         }
-        let contexts = Contexts::of(implemented, &ste);
+        let contexts = Contexts::of(features, &ste);
         let index = contexts.index(transaction.substream).map_err(Some)?;
         self.override_access(&ste);
-        let stage2 = (config & 2 != 0).then(|| Stage2::of(implemented, &ste));
+        let stage2 = (config & 2 != 0).then(|| Stage2::of(features, &ste));
         match index {
             Some(index) => self.through_stage1(&ste, &contexts, index, stage2.as_ref(), iova),
             None => self.without_stage1(&ste, stage2.as_ref(), iova),
@@ -235,7 +235,7 @@ impl Walk<'_> {
 
     /// STE.PRIVCFG and STE.INSTCFG, where IDR1.ATTR_PERMS_OVR = 1.
     fn override_access(&mut self, ste: &[u64; 8]) {
-        if !self.on.implemented.permission_overrides {
+        if !self.on.features.attr_perms_ovr {
             return;
         }
         match bits(ste, 113, 112) {
@@ -256,8 +256,8 @@ impl Walk<'_> {
         stage2: Option<&Stage2>,
         iova: u64,
     ) -> Result<Allowed> {
-        let implemented = &self.on.implemented;
-        let limit = if stage2.is_some() { implemented.ias_bits() } else { implemented.oas_bits };
+        let features = &self.on.features;
+        let limit = if stage2.is_some() { features.ias_bits() } else { features.oas_bits };
         if limit < 64 && iova >> limit != 0 {
             return Err(stage1_fault(StageFaultKind::AddressSize));
         }
@@ -291,16 +291,16 @@ impl Walk<'_> {
     ) -> Result<Allowed> {
         let cd = self.context_descriptor(contexts, index, stage2)?;
         let world = self.on.stream_world(ste);
-        if self.on.implemented.illegal_cd(&cd, ste, world).is_some() {
+        if self.on.illegal_cd(&cd, ste, world).is_some() {
             return Err(Some(Fault::BadCd));
         }
-        let stage1 = Stage1::of(&self.on.implemented, &cd, world);
+        let stage1 = Stage1::of(&self.on.features, &cd, world);
         let first = self.stage1(&stage1, stage2, iova)?;
         let second = match stage2 {
             Some(stage2) => Some(self.stage2(stage2, first.output, self.access, FaultClass::In)?),
             None => None,
         };
-        let has_vmid = world.has_vmid() && self.on.implemented.stage2;
+        let has_vmid = world.has_vmid() && self.on.features.s2p;
         Ok(Allowed::Translates(Translation {
             output: Pa(second.as_ref().map_or(first.output, |done| done.output)),
             space: AddressSpace {

@@ -3,9 +3,9 @@
 use super::bits::{address, bit, bits, size_bits};
 use super::stage2::Stage2;
 use super::table::{Kind, Table};
-use super::{Implemented, Result, Walk, stage1_fault};
+use super::{Result, Walk, stage1_fault};
 use smmu_arch::{
-    Access, Direction, Fault, FaultClass, Leaf, Pa, Stage, StageFaultKind, StageRights,
+    Access, Direction, Fault, FaultClass, Features, Leaf, Pa, Stage, StageFaultKind, StageRights,
     StreamWorld, Why,
 };
 
@@ -67,10 +67,10 @@ pub(super) fn granule1(cd: &[u64; 8]) -> Option<u32> {
 }
 
 /// A table of 2^`input_bits` bytes: the start level is the lowest that resolves all bits.
-fn table(implemented: &Implemented, base: u64, input_bits: u32, granule: Option<u32>) -> Table {
+fn table(features: &Features, base: u64, input_bits: u32, granule: Option<u32>) -> Table {
     let granule = granule.unwrap_or(12);
     let levels = input_bits.saturating_sub(granule).div_ceil(granule - 3);
-    let output_52 = implemented.oas_bits == 52;
+    let output_52 = features.oas_bits == 52;
     let mut table = Table { base: 0, input_bits, granule, start: 4 - levels as i32, output_52 };
     let table_bytes = 8u64 << (input_bits - table.shift(table.start));
     let alignment = if output_52 { table_bytes.max(64) } else { table_bytes };
@@ -80,14 +80,14 @@ fn table(implemented: &Implemented, base: u64, input_bits: u32, granule: Option<
 
 impl Stage1 {
     /// From a CD that is legal.
-    pub(super) fn of(implemented: &Implemented, cd: &[u64; 8], world: StreamWorld) -> Self {
+    pub(super) fn of(features: &Features, cd: &[u64; 8], world: StreamWorld) -> Self {
         let two = world.has_ttb1();
-        let had = implemented.hierarchy_disable;
-        let e0pd = implemented.unprivileged_disable && two;
+        let had = features.had;
+        let e0pd = features.e0pd && two;
         // A half that is disabled may hold anything.
         let half = |epd: bool, tsz: u64, granule, ttb, tbi, hierarchy, unprivileged| Half {
             disabled: epd,
-            table: table(implemented, ttb, if epd { 39 } else { 64 - tsz as u32 }, granule),
+            table: table(features, ttb, if epd { 39 } else { 64 - tsz as u32 }, granule),
             top_byte_ignored: tbi,
             hierarchy_disabled: had && hierarchy,
             unprivileged_disabled: e0pd && unprivileged,
@@ -114,7 +114,7 @@ impl Stage1 {
         Self {
             low,
             high: two.then_some(high),
-            output_bits: size_bits(bits(cd, 34, 32)).min(implemented.oas_bits),
+            output_bits: size_bits(bits(cd, 34, 32)).min(features.oas_bits),
             big_endian: bit(cd, 15),
             access_flag_free: bit(cd, 35) || hardware,
             dirty_by_hardware: hardware && bit(cd, 42),

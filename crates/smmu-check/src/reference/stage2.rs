@@ -2,9 +2,10 @@
 
 use super::bits::{address, bit, bits, size_bits};
 use super::table::{Kind, Table};
-use super::{Implemented, Result, Walk};
+use super::{Result, Walk};
 use smmu_arch::{
-    Access, Fault, FaultClass, Ipa, Leaf, Pa, Stage, StageFault, StageFaultKind, StageRights, Why,
+    Access, Fault, FaultClass, Features, Ipa, Leaf, Pa, Stage, StageFault, StageFaultKind,
+    StageRights, Why,
 };
 
 /// Stage 2 of a stream, as its STE describes it.
@@ -50,11 +51,11 @@ pub(super) fn start_level(granule: u32, sl0: u64, small_tables: bool) -> Option<
 
 impl Stage2 {
     /// From an STE that is legal.
-    pub(super) fn of(implemented: &Implemented, ste: &[u64; 8]) -> Self {
+    pub(super) fn of(features: &Features, ste: &[u64; 8]) -> Self {
         let granule = granule(ste).unwrap_or(12);
         let sl0 = bits(ste, 167, 166);
-        let start = start_level(granule, sl0, implemented.small_tables).unwrap_or(3);
-        let output_52 = implemented.oas_bits == 52;
+        let start = start_level(granule, sl0, features.stt).unwrap_or(3);
+        let output_52 = features.oas_bits == 52;
         let mut table = Table {
             base: 0,
             input_bits: 64 - bits(ste, 165, 160) as u32,
@@ -68,13 +69,13 @@ impl Stage2 {
         let hardware = bit(ste, 184);
         Self {
             table,
-            output_bits: size_bits(bits(ste, 178, 176)).min(implemented.oas_bits),
+            output_bits: size_bits(bits(ste, 178, 176)).min(features.oas_bits),
             big_endian: bit(ste, 180),
             access_flag_free: bit(ste, 181) || hardware,
             dirty_by_hardware: hardware && bit(ste, 183),
             protected_walk: bit(ste, 182),
-            forced_write_back: implemented.forced_write_back && bit(ste, 89),
-            execute_by_privilege: implemented.execute_by_privilege,
+            forced_write_back: features.fwb && bit(ste, 89),
+            execute_by_privilege: features.xnx,
         }
     }
 

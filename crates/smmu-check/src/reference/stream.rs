@@ -9,7 +9,7 @@ impl Walk<'_> {
     pub(super) fn stream_table_entry(&mut self, stream: StreamId) -> Result<[u64; 8]> {
         let globals = self.on.globals;
         let sid = u64::from(stream.0);
-        let log2size = globals.strtab_log2size.min(self.on.implemented.stream_bits);
+        let log2size = globals.strtab_log2size.min(self.on.features.sid_bits);
         if sid >> log2size != 0 {
             return Err(Some(Fault::BadStreamId));
         }
@@ -47,7 +47,7 @@ impl Reference {
     /// Section "StreamWorld": Config 6 and 7, and everything without IDR0.HYP, is EL1.
     pub(super) fn stream_world(&self, ste: &[u64; 8]) -> StreamWorld {
         let stage1_only = bits(ste, 3, 1) == 5;
-        let el2 = stage1_only && self.implemented.hyp && bits(ste, 95, 94) == 2;
+        let el2 = stage1_only && self.features.hyp && bits(ste, 95, 94) == 2;
         match (el2, self.globals.e2h) {
             (false, _) => StreamWorld::NsEl1,
             (true, false) => StreamWorld::El2,

@@ -1,7 +1,7 @@
 //! What tables of both stages have in common: how an address picks a descriptor, and which kind a
 //! descriptor is. Architecture: "VMSAv8-64 translation table format".
 
-use smmu_arch::{Granule, Leaf};
+use smmu_arch::{Features, Granule, Leaf};
 
 /// A translation table and how it is indexed.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,16 @@ pub(super) struct Table {
     pub start: i32,
     /// Output addresses have 52 bits (64K granule only).
     pub output_52: bool,
+}
+
+/// Whether IDR5 has the granule of 2^`shift` bytes.
+pub(super) const fn has_granule(features: &Features, shift: u32) -> bool {
+    match shift {
+        12 => features.gran4k,
+        14 => features.gran16k,
+        16 => features.gran64k,
+        _ => false,
+    }
 }
 
 /// What a descriptor is.

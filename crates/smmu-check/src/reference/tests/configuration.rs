@@ -161,7 +161,7 @@ fn el2_has_one_table_and_no_tags() {
     let mut words = ste(5);
     words[1] = 2 << 30; // STRW = EL2
     let mut bench = Bench::new(words, cd());
-    bench.reference.implemented.hyp = true;
+    bench.reference.features.hyp = true;
     bench.stage1_tables().write(S1[3], 0x8000_0000 | S1_PAGE);
     let found = bench.translation(0);
     assert_eq!((found.space.vmid.0, found.space.asid.0, found.global), (0, 0, true));

@@ -140,7 +140,7 @@ fn a_64k_page_of_52_bits() {
     cd[0] = cd[0] & !(0xff | 7 << 32) | 35 | 1 << 6 | 6 << 32; // 29 bits, 64K, IPS 52 bits
     cd[1] = S1[3] & !0xffff;
     let mut bench = Bench::new(ste(5), cd);
-    bench.reference.implemented.oas_bits = 52;
+    bench.reference.features.oas_bits = 52;
     bench.write(S1[3] & !0xffff, 0x8001_0000 | 0xa << 12 | S1_PAGE);
     assert_eq!(bench.translation(0x1234).output, Pa(0xa_0000_8001_1234));
 }

@@ -5,10 +5,10 @@ mod examples;
 mod faults;
 mod permissions;
 
-use super::{Allowed, Globals, Implemented, Reference, Ruling, Translation};
+use super::{Allowed, Globals, Reference, Ruling, Translation};
 use smmu_arch::{
-    Access, Direction, Fault, FaultClass, Iova, Ipa, Pa, Stage, StageFault, StageFaultKind,
-    StreamId, SubstreamId, Transaction,
+    Access, Direction, Endianness, Fault, FaultClass, Features, IdRegisters, Iova, Ipa, Pa, Stage,
+    StageFault, StageFaultKind, StallModel, StreamId, SubstreamId, Transaction,
 };
 use smmu_bus::{Memory, Ram};
 
@@ -38,6 +38,20 @@ const fn cd() -> [u64; 8] {
     [word0, S1[0], 0, 0xff, 0, 0, 0, 0]
 }
 
+/// The consistent set of the architecture crate, with 44 bits of output, both byte orders and
+/// fault models, E0PD, and neither EL2 nor small tables.
+fn features() -> Features {
+    Features {
+        oas_bits: 44,
+        endianness: Endianness::Mixed,
+        stall_model: StallModel::StallAndTerminate,
+        e0pd: true,
+        hyp: false,
+        stt: false,
+        ..Features::decode(&IdRegisters::REFERENCE)
+    }
+}
+
 /// Memory with an SMMU's tables in it, and the SMMU.
 struct Bench {
     ram: Ram,
@@ -56,7 +70,7 @@ impl Bench {
             strtab_log2size: 8,
             ..Globals::default()
         };
-        Self { ram, reference: Reference { implemented: Implemented::default(), globals } }
+        Self { ram, reference: Reference { features: features(), globals } }
     }
 
     fn write(&self, pa: u64, word: u64) -> &Self {
