@@ -1,0 +1,116 @@
+//! The shape of a TLB, as a machine file gives it.
+
+use thiserror::Error;
+
+/// What kind of structure a TLB is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TlbShape {
+    /// Sets of ways, as in hardware.
+    SetAssociative(TlbGeometry),
+    /// Forgets nothing by itself: an entry stays until a scope covers it.
+    Unbounded,
+}
+
+impl From<TlbGeometry> for TlbShape {
+    fn from(geometry: TlbGeometry) -> Self {
+        Self::SetAssociative(geometry)
+    }
+}
+
+/// Size and policies of a set-associative TLB.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct TlbGeometry {
+    /// Entries of all sets, 1 to 2^20.
+    pub entries: u32,
+    /// Entries of a set; 0 for one set that holds all. `entries / ways` is a power of two.
+    /// Look-ups are fastest with 1, 2, 4, 8 or 16 ways.
+    pub ways: u32,
+    /// How the set is found.
+    pub index: IndexFunction,
+    /// Which way goes when no way of the set is free.
+    pub replacement: Replacement,
+}
+
+impl Default for TlbGeometry {
+    /// 2048 entries of 4 ways, indexed by page, round-robin.
+    fn default() -> Self {
+        Self {
+            entries: 2048,
+            ways: 4,
+            index: IndexFunction::Page,
+            replacement: Replacement::RoundRobin,
+        }
+    }
+}
+
+/// How the set of an entry is found. The page is counted in units of the entry's size.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum IndexFunction {
+    /// Low bits of the page number.
+    Page,
+    /// Low bits of the page number XOR ASID XOR VMID (rotated left by 5), so that address spaces
+    /// with equal layouts spread. A global entry is indexed without the ASID.
+    PageXorTags,
+}
+
+/// Which way of a full set is replaced. Ways that hold nothing valid always go first, the lowest
+/// of them at once.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Replacement {
+    /// Each set's ways in turn.
+    RoundRobin,
+    /// Drawn from a generator of the TLB's own: the same seed and history give the same victims.
+    Random {
+        /// Start of the generator.
+        seed: u64,
+    },
+}
+
+/// A geometry that cannot be built.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
+pub enum GeometryError {
+    /// No entries, or more than 2^20.
+    #[error("a TLB has 1 to 1048576 entries, not {0}")]
+    Entries(u32),
+    /// The ways do not divide the entries into a power of two of sets.
+    #[error("{entries} entries in {ways} ways do not make a power of two of sets")]
+    Sets {
+        /// Entries asked for.
+        entries: u32,
+        /// Ways asked for.
+        ways: u32,
+    },
+}
+
+impl TlbGeometry {
+    /// Sets and ways.
+    pub(super) fn sets_and_ways(&self) -> Result<(u32, u32), GeometryError> {
+        let entries = self.entries;
+        if entries == 0 || entries > 1 << 20 {
+            return Err(GeometryError::Entries(entries));
+        }
+        let ways = if self.ways == 0 { entries } else { self.ways };
+        let sets = entries / ways;
+        if !entries.is_multiple_of(ways) || !sets.is_power_of_two() {
+            return Err(GeometryError::Sets { entries, ways });
+        }
+        Ok((sets, ways))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_are_a_power_of_two() {
+        let check =
+            |entries, ways| TlbGeometry { entries, ways, ..TlbGeometry::default() }.sets_and_ways();
+        assert_eq!(check(2048, 4), Ok((512, 4)));
+        assert_eq!(check(48, 0), Ok((1, 48)));
+        assert_eq!(check(48, 12), Ok((4, 12)));
+        assert_eq!(check(0, 0), Err(GeometryError::Entries(0)));
+        assert_eq!(check(48, 4), Err(GeometryError::Sets { entries: 48, ways: 4 }));
+        assert_eq!(check(4, 8), Err(GeometryError::Sets { entries: 4, ways: 8 }));
+    }
+}

@@ -1,0 +1,353 @@
+//! The main TLB.
+//!
+//! An address space (world, kind, VMID, ASID or ASET) is interned into a small number, and the
+//! number, page and size of an entry make one word. Look-ups read words without a lock; fills
+//! and invalidations take the one lock of the writers, which keeps what entries were made from.
+//!
+//! Architecture: sections "TLB tagging, VMIDs, ASIDs" and "TLB invalidation". How the entries
+//! are arranged, and which one goes when a set is full, are this model's choices.
+
+mod directory;
+mod geometry;
+mod sets;
+mod slots;
+mod space;
+#[cfg(test)]
+mod tests;
+mod unbounded;
+mod words;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam::utils::CachePadded;
+use parking_lot::Mutex;
+use smmu_arch::{AddressSpace, Epoch, Hit, TlbEntry, TlbScope};
+
+use crate::InvalidationLog;
+use directory::Directory;
+use sets::Sets;
+use slots::Slots;
+use space::SpaceTag;
+use words::Found;
+
+pub use geometry::{GeometryError, IndexFunction, Replacement, TlbGeometry, TlbShape};
+pub use space::Context;
+
+/// What became of a fill of a [`Tlb`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Fill {
+    /// The entry is held.
+    Filled {
+        /// Number of the fill, from 1: a hit on the entry bears it.
+        number: u64,
+        /// Valid entry that had to go for it. An older copy of the same page does not count.
+        evicted: Option<Evicted>,
+    },
+    /// A scope that took effect since the transaction began covers the entry: not held.
+    Overtaken,
+    /// The entry is none: size not 2^12 to 2^52, not aligned, or an address too wide.
+    Refused,
+}
+
+/// An entry that had to go for another one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Evicted {
+    /// Number of the fill that had made it.
+    pub number: u64,
+    /// Address space that had filled it.
+    pub space: AddressSpace,
+    /// Global at stage 1.
+    pub global: bool,
+    /// First input address that it translated.
+    pub input: u64,
+    /// log2 of the bytes that it translated.
+    pub size_log2: u8,
+}
+
+impl From<&Numbered> for Evicted {
+    fn from(Numbered { number, entry }: &Numbered) -> Self {
+        let TlbEntry { space, global, input, size_log2, .. } = *entry;
+        Self { number: *number, space, global, input, size_log2 }
+    }
+}
+
+/// How many entries an address space holds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Resident {
+    /// The address space. Its ASID is 0 for global entries, its ASET 0 for the others: they are
+    /// no tags of such entries.
+    pub space: AddressSpace,
+    /// The global entries of the VMID and ASET, instead of those of the ASID.
+    pub global: bool,
+    /// Entries held.
+    pub count: u32,
+}
+
+/// An entry and the number of its fill.
+#[derive(Clone, Copy, Debug)]
+struct Numbered {
+    number: u64,
+    entry: TlbEntry,
+}
+
+/// A translation lookaside buffer, tagged as the architecture says.
+///
+/// It may be used from several threads: a look-up never waits for a lock unless its [`Context`]
+/// has to be refreshed.
+#[derive(Debug)]
+pub struct Tlb {
+    /// `None` for a TLB that forgets nothing: its lines hang on the address spaces.
+    sets: Option<Sets>,
+    /// Changes when a number of an address space is retired: contexts must be resolved anew.
+    generation: CachePadded<AtomicU64>,
+    ledger: Mutex<Ledger>,
+}
+
+/// What writers know.
+#[derive(Clone, Debug)]
+struct Ledger {
+    directory: Directory,
+    slots: Option<Slots>,
+    fills: u64,
+}
+
+/// Every TLB counts generations in a range of its own, so that a context of another TLB, or of
+/// the one that this is a copy of, is never taken for current.
+fn first_generation() -> u64 {
+    static TLBS: AtomicU64 = AtomicU64::new(1);
+    TLBS.fetch_add(1, Ordering::Relaxed) << 40
+}
+
+impl Tlb {
+    /// An empty TLB.
+    ///
+    /// # Errors
+    ///
+    /// The geometry has no entries, too many, or no power of two of sets.
+    pub fn new(shape: TlbShape) -> Result<Self, GeometryError> {
+        Self::with_space_ids(shape, words::SPACE_ID_MAX)
+    }
+
+    /// With fewer numbers for address spaces than a tag has room for.
+    fn with_space_ids(shape: TlbShape, id_max: u32) -> Result<Self, GeometryError> {
+        let (index, sets, slots) = match shape {
+            TlbShape::Unbounded => (IndexFunction::Page, None, None),
+            TlbShape::SetAssociative(geometry) => {
+                let (sets, ways) = geometry.sets_and_ways()?;
+                let slots = Slots::new(sets, ways, geometry.replacement);
+                (geometry.index, Some(Sets::new(sets, ways)), Some(slots))
+            }
+        };
+        let directory = Directory::new(index, id_max);
+        Ok(Self {
+            sets,
+            generation: CachePadded::new(AtomicU64::new(first_generation())),
+            ledger: Mutex::new(Ledger { directory, slots, fills: 0 }),
+        })
+    }
+
+    /// Works out what look-ups in `space` need.
+    #[must_use]
+    pub fn resolve(&self, space: &AddressSpace) -> Context {
+        let mut ledger = self.ledger.lock();
+        let names = [false, true].map(|global| SpaceTag::new(space, global));
+        self.make_room(&mut ledger, &names);
+        let [own, global] = names.map(|name| {
+            let id = ledger.directory.intern(name);
+            Arc::clone(&ledger.directory.record(id).space)
+        });
+        let generation = self.generation.load(Ordering::SeqCst);
+        Context { space: *space, generation, own, global }
+    }
+
+    /// The translation of `input` in the address space of `context`.
+    ///
+    /// Where entries of several sizes hold the address, the smallest answers, and an entry of the
+    /// ASID before a global one.
+    #[inline]
+    pub fn look_up(&self, context: &mut Context, input: u64) -> Option<Hit> {
+        loop {
+            let found = self.find(context, input);
+            // Checked after the words were read: had a number been retired and given to another
+            // address space before, the new generation would be seen here (the fences in `Sets`
+            // order it). So a hit is never one of somebody else.
+            if self.generation.load(Ordering::Acquire) == context.generation {
+                return found.hit(input);
+            }
+            self.refresh(context);
+        }
+    }
+
+    #[inline]
+    fn find(&self, context: &Context, input: u64) -> Found {
+        if !words::is_canonical(input) {
+            return Found::NOTHING;
+        }
+        let find = |space| match &self.sets {
+            Some(sets) => sets.find(space, input),
+            None => unbounded::find(space, input),
+        };
+        let found = find(&context.own);
+        if found.is_hit() { found } else { find(&context.global) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refresh(&self, context: &mut Context) {
+        *context = self.resolve(&context.space);
+    }
+
+    /// Holds `entry`, which a transaction made that began at `begin`.
+    pub fn fill(&self, entry: &TlbEntry, begin: Epoch, log: &InvalidationLog) -> Fill {
+        if !words::fits(entry) {
+            return Fill::Refused;
+        }
+        let mut ledger = self.ledger.lock();
+        if log.overtook(begin, |scope| scope.covers_translation(entry)) {
+            return Fill::Overtaken;
+        }
+        let name = SpaceTag::new(&entry.space, entry.global);
+        self.make_room(&mut ledger, &[name]);
+        let (number, evicted) = ledger.place(self.sets.as_ref(), name, entry);
+        Fill::Filled { number, evicted }
+    }
+
+    /// Drops exactly what `scope` covers; returns how many entries that were.
+    ///
+    /// Without an address the cost does not depend on how many entries there are.
+    pub fn invalidate(&self, scope: &TlbScope) -> u32 {
+        let mut ledger = self.ledger.lock();
+        let ids = ledger.directory.covered(scope);
+        if scope.address.is_some() {
+            return ids.iter().map(|&id| ledger.drop_within(self.sets.as_ref(), id, scope)).sum();
+        }
+        let dropped = ids.iter().map(|&id| ledger.retire(id)).sum();
+        if dropped > 0 {
+            self.generation.fetch_add(1, Ordering::SeqCst);
+        }
+        dropped
+    }
+
+    /// Sees to it that `names` can be interned. When numbers run out, address spaces without
+    /// entries give theirs up, and if that is not enough everything is forgotten.
+    fn make_room(&self, ledger: &mut Ledger, names: &[SpaceTag]) {
+        if !ledger.directory.has_room(names) {
+            ledger.reclaim(self.sets.as_ref(), names);
+            self.generation.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Entries held by each address space that holds any.
+    #[must_use]
+    pub fn resident(&self) -> Vec<Resident> {
+        let ledger = self.ledger.lock();
+        let holders = ledger.directory.live().filter(|(_, record)| record.residents > 0);
+        holders
+            .map(|(_, record)| {
+                let (space, global) = record.name.address_space();
+                Resident { space, global, count: record.residents }
+            })
+            .collect()
+    }
+
+    /// All entries held, in the order of their fills.
+    #[must_use]
+    pub fn entries(&self) -> Vec<TlbEntry> {
+        let ledger = self.ledger.lock();
+        let mut held: Vec<Numbered> =
+            ledger.directory.live().flat_map(|(id, _)| ledger.held_by(id)).collect();
+        held.sort_by_key(|held| held.number);
+        held.iter().map(|held| held.entry).collect()
+    }
+
+    /// Entries held.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        self.ledger.lock().directory.live().map(|(_, record)| record.residents).sum()
+    }
+
+    /// Nothing is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Entries that fit; `None` for a TLB that forgets nothing.
+    #[must_use]
+    pub fn capacity(&self) -> Option<u32> {
+        self.sets.as_ref().map(|sets| sets.slots() as u32)
+    }
+}
+
+impl Clone for Tlb {
+    /// A TLB with the same entries, fill numbers and victims to come. Contexts of the original
+    /// refresh themselves when they are used with it.
+    fn clone(&self) -> Self {
+        let ledger = self.ledger.lock();
+        Self {
+            sets: self.sets.clone(),
+            generation: CachePadded::new(AtomicU64::new(first_generation())),
+            ledger: Mutex::new(ledger.clone()),
+        }
+    }
+}
+
+impl Ledger {
+    fn place(
+        &mut self,
+        sets: Option<&Sets>,
+        name: SpaceTag,
+        entry: &TlbEntry,
+    ) -> (u64, Option<Evicted>) {
+        let id = self.directory.intern(name);
+        self.directory.record_mut(id).announce(entry);
+        self.fills += 1;
+        let filled = Numbered { number: self.fills, entry: *entry };
+        let evicted = match (&mut self.slots, sets) {
+            (Some(slots), Some(sets)) => slots.place(sets, &mut self.directory, id, &filled),
+            _ => {
+                unbounded::place(self.directory.record_mut(id), &filled);
+                None
+            }
+        };
+        (filled.number, evicted)
+    }
+
+    fn drop_within(&mut self, sets: Option<&Sets>, id: u32, scope: &TlbScope) -> u32 {
+        match (&mut self.slots, sets) {
+            (Some(slots), Some(sets)) => slots.invalidate(sets, &mut self.directory, id, scope),
+            _ => unbounded::invalidate(self.directory.record_mut(id), scope),
+        }
+    }
+
+    /// Takes a number out of use and with it all entries under it.
+    fn retire(&mut self, id: u32) -> u32 {
+        let record = self.directory.record(id);
+        let dead = if self.slots.is_some() { record.residents } else { 0 };
+        unbounded::clear(record);
+        self.directory.retire(id, dead)
+    }
+
+    fn held_by(&self, id: u32) -> Vec<Numbered> {
+        match &self.slots {
+            Some(slots) => slots.held_by(&self.directory, id),
+            None => unbounded::held_by(self.directory.record(id)),
+        }
+    }
+
+    fn reclaim(&mut self, sets: Option<&Sets>, names: &[SpaceTag]) {
+        let live = self.directory.live();
+        let idle = live.filter(|(_, record)| record.residents == 0).map(|(id, _)| id);
+        for id in idle.collect::<Vec<u32>>() {
+            self.directory.retire(id, 0);
+        }
+        if self.directory.has_room(names) {
+            return;
+        }
+        self.directory.reset();
+        if let (Some(slots), Some(sets)) = (&mut self.slots, sets) {
+            slots.clear(sets);
+        }
+    }
+}

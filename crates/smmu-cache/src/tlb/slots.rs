@@ -1,0 +1,246 @@
+//! The writers' side of a set-associative TLB: what each slot was made from, and who goes next.
+
+use smmu_arch::TlbScope;
+
+use super::directory::{Directory, NOWHERE};
+use super::geometry::Replacement;
+use super::sets::Sets;
+use super::{Evicted, Numbered, words};
+
+/// Neighbours of a slot in the list of its address space.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    previous: u32,
+    next: u32,
+}
+
+/// What became of the way that a fill took.
+enum Victim {
+    /// It held the same page.
+    Same,
+    /// It was empty.
+    Empty,
+    /// It belonged to a retired address space.
+    Dead(u32),
+    /// It held a valid entry of this address space.
+    Valid(u32),
+}
+
+/// One record a slot, beside the words that look-ups read.
+#[derive(Clone, Debug)]
+pub(super) struct Slots {
+    replacement: Replacement,
+    /// State of the random generator.
+    random: u64,
+    /// Next way to go, of each set.
+    turns: Vec<u32>,
+    links: Vec<Link>,
+    held: Vec<Option<Numbered>>,
+}
+
+impl Slots {
+    pub(super) fn new(sets: u32, ways: u32, replacement: Replacement) -> Self {
+        let slots = (sets * ways) as usize;
+        let random = match replacement {
+            Replacement::Random { seed } => seed,
+            Replacement::RoundRobin => 0,
+        };
+        Self {
+            replacement,
+            random,
+            turns: vec![0; sets as usize],
+            links: vec![Link { previous: NOWHERE, next: NOWHERE }; slots],
+            held: vec![None; slots],
+        }
+    }
+
+    /// Holds `entry` under the live number `id`.
+    pub(super) fn place(
+        &mut self,
+        sets: &Sets,
+        directory: &mut Directory,
+        id: u32,
+        filled: &Numbered,
+    ) -> Option<Evicted> {
+        let size = u32::from(filled.entry.size_log2);
+        let tag = words::tag(id, words::page(filled.entry.input, size));
+        let space = &directory.record(id).space;
+        let candidates = sets.slots_of(space, filled.entry.input, size);
+        let (slot, victim) = self.choose(sets, directory, candidates, tag);
+        let evicted = match victim {
+            Victim::Valid(of) => self.evict(directory, of, slot),
+            _ => None,
+        };
+        if let Victim::Dead(of) = victim {
+            directory.bury(of);
+        }
+        if !matches!(victim, Victim::Same) {
+            self.link(directory, id, slot);
+        }
+        self.held[slot] = Some(*filled);
+        sets.write(slot, tag, words::data(&filled.entry), filled.number);
+        evicted
+    }
+
+    fn choose(
+        &mut self,
+        sets: &Sets,
+        directory: &Directory,
+        candidates: std::ops::Range<usize>,
+        tag: u64,
+    ) -> (usize, Victim) {
+        let mut vacant = None;
+        for slot in candidates.clone() {
+            let other = sets.tag(slot);
+            if other == tag {
+                return (slot, Victim::Same);
+            }
+            if vacant.is_none() && other == 0 {
+                vacant = Some((slot, Victim::Empty));
+            } else if vacant.is_none() && !directory.record(words::space_of(other)).live {
+                vacant = Some((slot, Victim::Dead(words::space_of(other))));
+            }
+        }
+        vacant.unwrap_or_else(|| {
+            let slot = self.next_victim(candidates);
+            (slot, Victim::Valid(words::space_of(sets.tag(slot))))
+        })
+    }
+
+    fn next_victim(&mut self, candidates: std::ops::Range<usize>) -> usize {
+        let ways = candidates.len();
+        let way = match self.replacement {
+            Replacement::RoundRobin => {
+                let turn = &mut self.turns[candidates.start / ways];
+                let way = *turn as usize;
+                *turn = if way + 1 == ways { 0 } else { *turn + 1 };
+                way
+            }
+            Replacement::Random { .. } => (self.draw() % ways as u64) as usize,
+        };
+        candidates.start + way
+    }
+
+    /// A step of SplitMix64: any seed will do.
+    fn draw(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.random ^ self.random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    fn evict(&mut self, directory: &mut Directory, id: u32, slot: usize) -> Option<Evicted> {
+        self.unlink(directory, id, slot);
+        self.held[slot].as_ref().map(Evicted::from)
+    }
+
+    /// Drops the entries of `id` that `scope`, which names addresses, covers.
+    pub(super) fn invalidate(
+        &mut self,
+        sets: &Sets,
+        directory: &mut Directory,
+        id: u32,
+        scope: &TlbScope,
+    ) -> u32 {
+        let record = directory.record(id);
+        let Some(windows) = scope.address.as_ref().and_then(|range| record.windows(range)) else {
+            return self.invalidate_all(sets, directory, id, scope);
+        };
+        let mut dropped = 0;
+        for window in windows {
+            for input in window.inputs() {
+                if let Some(slot) = self.find(sets, directory, id, input, window.size) {
+                    dropped += self.drop_covered(sets, directory, id, slot, scope);
+                }
+            }
+        }
+        dropped
+    }
+
+    /// As [`Self::invalidate`], looking at every entry of `id`.
+    fn invalidate_all(
+        &mut self,
+        sets: &Sets,
+        directory: &mut Directory,
+        id: u32,
+        scope: &TlbScope,
+    ) -> u32 {
+        let mut dropped = 0;
+        let mut slot = directory.record(id).head;
+        while slot != NOWHERE {
+            let next = self.links[slot as usize].next;
+            dropped += self.drop_covered(sets, directory, id, slot as usize, scope);
+            slot = next;
+        }
+        dropped
+    }
+
+    fn find(
+        &self,
+        sets: &Sets,
+        directory: &Directory,
+        id: u32,
+        input: u64,
+        size: u32,
+    ) -> Option<usize> {
+        let tag = words::tag(id, words::page(input, size));
+        sets.slots_of(&directory.record(id).space, input, size).find(|&slot| sets.tag(slot) == tag)
+    }
+
+    fn drop_covered(
+        &mut self,
+        sets: &Sets,
+        directory: &mut Directory,
+        id: u32,
+        slot: usize,
+        scope: &TlbScope,
+    ) -> u32 {
+        if !self.held[slot].as_ref().is_some_and(|held| scope.covers(&held.entry)) {
+            return 0;
+        }
+        sets.clear(slot);
+        self.unlink(directory, id, slot);
+        self.held[slot] = None;
+        1
+    }
+
+    fn link(&mut self, directory: &mut Directory, id: u32, slot: usize) {
+        let record = directory.record_mut(id);
+        record.residents += 1;
+        let next = std::mem::replace(&mut record.head, slot as u32);
+        self.links[slot] = Link { previous: NOWHERE, next };
+        if next != NOWHERE {
+            self.links[next as usize].previous = slot as u32;
+        }
+    }
+
+    fn unlink(&mut self, directory: &mut Directory, id: u32, slot: usize) {
+        let record = directory.record_mut(id);
+        record.residents -= 1;
+        let Link { previous, next } = self.links[slot];
+        match previous {
+            NOWHERE => record.head = next,
+            _ => self.links[previous as usize].next = next,
+        }
+        if next != NOWHERE {
+            self.links[next as usize].previous = previous;
+        }
+    }
+
+    /// The entries of `id`.
+    pub(super) fn held_by(&self, directory: &Directory, id: u32) -> Vec<Numbered> {
+        let first = Some(directory.record(id).head);
+        let chain = std::iter::successors(first, |&slot| {
+            (slot != NOWHERE).then(|| self.links[slot as usize].next)
+        });
+        chain.filter(|&slot| slot != NOWHERE).filter_map(|slot| self.held[slot as usize]).collect()
+    }
+
+    /// Empties every slot, dead or alive. The directory must have forgotten them.
+    pub(super) fn clear(&mut self, sets: &Sets) {
+        for (slot, held) in self.held.iter_mut().enumerate() {
+            sets.clear(slot);
+            *held = None;
+        }
+    }
+}
