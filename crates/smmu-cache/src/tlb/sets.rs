@@ -28,19 +28,12 @@ impl<const W: usize> Default for Block<W> {
 
 impl<const W: usize> Block<W> {
     /// What the way with `tag` holds.
-    #[inline(always)]
     fn read(&self, tag: u64) -> Found {
-        self.try_read(tag).unwrap_or_else(|| self.read_again(tag))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn read_again(&self, tag: u64) -> Found {
         loop {
-            std::hint::spin_loop();
             if let Some(found) = self.try_read(tag) {
                 return found;
             }
+            std::hint::spin_loop();
         }
     }
 
@@ -127,10 +120,36 @@ fn set_index(space: &Space, input: u64, size: u32, mask: usize) -> usize {
     ((input >> size) ^ space.mix) as usize & mask
 }
 
-/// A function for each number of ways: one for all of them runs out of registers.
+/// The smallest size that may be there, which is the only one as a rule. One function for each
+/// number of ways, and nothing but tail calls to what is rare: so it needs no stack.
 #[inline(never)]
-fn find_in<const W: usize>(blocks: &[Block<W>], space: &Space, input: u64, sizes: u64) -> Found {
+fn find_in<const W: usize>(blocks: &[Block<W>], space: &Space, input: u64) -> Found {
+    let sizes = space.sizes(input);
+    if sizes == 0 {
+        return Found::NOTHING;
+    }
+    let bit = sizes & sizes.wrapping_neg();
+    let set = set_index(space, input, SIZE_MIN + sizes.trailing_zeros(), blocks.len() - 1);
+    match blocks[set].try_read(space.tag | words::page_by_bit(input, bit)) {
+        Some(found) if found.is_hit() || sizes == bit => found.narrow(input, bit),
+        Some(_) => find_sizes(blocks, space, input, sizes ^ bit),
+        None => find_sizes(blocks, space, input, sizes),
+    }
+}
+
+/// The smallest of `sizes` that is there.
+#[inline(never)]
+fn find_sizes<const W: usize>(blocks: &[Block<W>], space: &Space, input: u64, sizes: u64) -> Found {
     find_by(space, input, sizes, blocks.len() - 1, |set, tag| blocks[set].read(tag))
+}
+
+#[inline(never)]
+fn find_in_many(blocks: &[Block<8>], per_set: usize, space: &Space, input: u64) -> Found {
+    let mask = blocks.len() / per_set - 1;
+    find_by(space, input, space.sizes(input), mask, |set, tag| {
+        let mut parts = blocks[set * per_set..][..per_set].iter().map(|block| block.read(tag));
+        parts.find(|found| found.is_hit()).unwrap_or(Found::NOTHING)
+    })
 }
 
 #[inline(always)]
@@ -141,15 +160,16 @@ fn find_by(
     mask: usize,
     read: impl Fn(usize, u64) -> Found,
 ) -> Found {
-    loop {
+    while sizes != 0 {
         let bit = sizes & sizes.wrapping_neg();
         let set = set_index(space, input, SIZE_MIN + sizes.trailing_zeros(), mask);
         let found = read(set, space.tag | words::page_by_bit(input, bit));
-        sizes ^= bit;
-        if found.is_hit() || sizes == 0 {
+        if found.is_hit() {
             return found.narrow(input, bit);
         }
+        sizes ^= bit;
     }
+    Found::NOTHING
 }
 
 /// The words of a set-associative TLB.
@@ -180,40 +200,30 @@ impl Sets {
         self.sets * self.ways
     }
 
-    /// The slots that may hold 2^`size` bytes at `input`.
-    pub(super) fn slots_of(&self, space: &Space, input: u64, size: u32) -> std::ops::Range<usize> {
-        let first = self.set_of(space, input, size) * self.ways;
-        first..first + self.ways
+    /// Ways of a set.
+    pub(super) fn ways(&self) -> usize {
+        self.ways
     }
 
-    #[inline]
-    fn set_of(&self, space: &Space, input: u64, size: u32) -> usize {
+    /// The set that may hold 2^`size` bytes at `input`.
+    pub(super) fn set_of(&self, space: &Space, input: u64, size: u32) -> usize {
         set_index(space, input, size, self.sets - 1)
     }
 
     /// What `space` holds at a canonical `input`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, space: &Space, input: u64) -> Found {
-        let sizes = space.sizes(input);
         match &self.array {
-            _ if sizes == 0 => Found::NOTHING,
-            Array::One(blocks) => find_in(blocks, space, input, sizes),
-            Array::Two(blocks) => find_in(blocks, space, input, sizes),
-            Array::Four(blocks) => find_in(blocks, space, input, sizes),
-            Array::Eight(blocks) => find_in(blocks, space, input, sizes),
-            Array::Sixteen(blocks) => find_in(blocks, space, input, sizes),
-            Array::Many { blocks, per_set } => {
-                find_by(space, input, sizes, self.sets - 1, |set, tag| {
-                    let parts = &blocks[set * per_set..][..*per_set];
-                    let mut found = parts.iter().map(|block| block.read(tag));
-                    found.find(|found| found.is_hit()).unwrap_or(Found::NOTHING)
-                })
-            }
+            Array::One(blocks) => find_in(blocks, space, input),
+            Array::Two(blocks) => find_in(blocks, space, input),
+            Array::Four(blocks) => find_in(blocks, space, input),
+            Array::Eight(blocks) => find_in(blocks, space, input),
+            Array::Sixteen(blocks) => find_in(blocks, space, input),
+            Array::Many { blocks, per_set } => find_in_many(blocks, *per_set, space, input),
         }
     }
 
-    fn way(&self, slot: usize) -> Way<'_> {
-        let (set, way) = (slot / self.ways, slot % self.ways);
+    fn way(&self, set: usize, way: usize) -> Way<'_> {
         match &self.array {
             Array::One(blocks) => blocks[set].way(way),
             Array::Two(blocks) => blocks[set].way(way),
@@ -224,19 +234,19 @@ impl Sets {
         }
     }
 
-    /// The tag in a slot. Only under the writers' lock.
-    pub(super) fn tag(&self, slot: usize) -> u64 {
-        self.way(slot).tag.load(Ordering::Relaxed)
+    /// The tag in a way. Only under the writers' lock.
+    pub(super) fn tag(&self, set: usize, way: usize) -> u64 {
+        self.way(set, way).tag.load(Ordering::Relaxed)
     }
 
-    /// Puts words into a slot. Only under the writers' lock.
-    pub(super) fn write(&self, slot: usize, tag: u64, data: u64, number: u64) {
-        self.way(slot).write(tag, data, number);
+    /// Puts words into a way. Only under the writers' lock.
+    pub(super) fn write(&self, set: usize, way: usize, tag: u64, data: u64, number: u64) {
+        self.way(set, way).write(tag, data, number);
     }
 
-    /// Empties a slot. Only under the writers' lock.
-    pub(super) fn clear(&self, slot: usize) {
-        self.write(slot, 0, 0, 0);
+    /// Empties a way. Only under the writers' lock.
+    pub(super) fn clear(&self, set: usize, way: usize) {
+        self.write(set, way, 0, 0, 0);
     }
 }
 
@@ -244,11 +254,11 @@ impl Clone for Sets {
     /// Only under the writers' lock.
     fn clone(&self) -> Self {
         let copy = Self::new(self.sets as u32, self.ways as u32);
-        for slot in 0..self.slots() {
-            let way = self.way(slot);
+        for (set, way) in (0..self.sets).flat_map(|set| (0..self.ways).map(move |way| (set, way))) {
+            let words = self.way(set, way);
             let [tag, data, number] =
-                [way.tag, way.data, way.number].map(|word| word.load(Ordering::Relaxed));
-            copy.write(slot, tag, data, number);
+                [words.tag, words.data, words.number].map(|word| word.load(Ordering::Relaxed));
+            copy.write(set, way, tag, data, number);
         }
         copy
     }

@@ -1,6 +1,7 @@
 //! Address spaces as the TLB sees them: interned into small numbers, with a hint of what sizes
 //! to look for.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +20,7 @@ const REGION_SHIFT: u32 = 30;
 
 /// The tags of an entry, as the architecture compares them in a look-up. The order is that of
 /// what TLBI commands name: world, VMID, global or ASID.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct SpaceTag {
     pub(super) world: StreamWorld,
     pub(super) vmid: Vmid,
@@ -28,7 +29,7 @@ pub(super) struct SpaceTag {
 }
 
 /// For a global entry the ASET takes the place of the ASID.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum AsidTag {
     Global(bool),
     Asid(Asid),
@@ -76,6 +77,18 @@ impl SpaceTag {
             IndexFunction::Page => 0,
             IndexFunction::PageXorTags => u64::from(asid ^ self.vmid.0.rotate_left(5)),
         }
+    }
+}
+
+impl Hash for SpaceTag {
+    /// One word instead of five: every fill hashes a name.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let asid = match self.asid {
+            AsidTag::Global(aset) => u64::from(aset) << 16,
+            AsidTag::Asid(asid) => 1 << 17 | u64::from(asid.0),
+        };
+        let stage = (self.world as u64) << 2 | self.kind as u64;
+        state.write_u64(stage << 40 | u64::from(self.vmid.0) << 20 | asid);
     }
 }
 
