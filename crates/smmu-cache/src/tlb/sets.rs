@@ -263,3 +263,36 @@ impl Clone for Sets {
         copy
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    /// One way changes hands as fast as it can; whoever finds its page finds that page's words.
+    #[test]
+    fn a_way_is_never_seen_half_written() {
+        const WORDS: u64 = 0x4567 << 48;
+        let sets = Sets::new(1, 4);
+        let space = Space::default();
+        space.add_size(0, SIZE_MIN);
+        let stop = AtomicBool::new(false);
+        let write = || {
+            for number in (2..).take_while(|_| !stop.load(Ordering::Relaxed)) {
+                sets.write(0, 2, words::page((number % 2) << 12, SIZE_MIN), WORDS | number, number);
+            }
+        };
+        let read = |page: u64| {
+            let found = sets.find(&space, page << 12);
+            !found.is_hit() || (found.data, found.number % 2) == (WORDS | found.number, page)
+        };
+        let whole = std::thread::scope(|threads| {
+            threads.spawn(write);
+            let whole = (0..3_000_000).all(|n| read(n % 2));
+            stop.store(true, Ordering::Relaxed);
+            whole
+        });
+        assert!(whole);
+    }
+}
