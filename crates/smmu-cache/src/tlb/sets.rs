@@ -4,6 +4,9 @@
 //! then sees whether the number is still the one it began with; otherwise it reads again.
 //! Writers exclude each other by the TLB's lock.
 
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU64, Ordering, fence};
+#[cfg(not(loom))]
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::space::Space;
@@ -264,7 +267,7 @@ impl Clone for Sets {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::sync::atomic::AtomicBool;
 
@@ -294,5 +297,51 @@ mod tests {
             whole
         });
         assert!(whole);
+    }
+}
+
+/// Every order of the reader's and the writer's accesses that the memory model allows. The
+/// processor that the tests run on may allow fewer.
+#[cfg(all(test, loom))]
+mod proof {
+    use loom::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_quiet_read_is_of_one_moment() {
+        loom::model(|| {
+            let block = Arc::new(Block::<1>::default());
+            block.way(0).write(1, 10, 100);
+            let written = Arc::clone(&block);
+            let writer = loom::thread::spawn(move || written.way(0).write(2, 20, 200));
+            for tag in 1..=2 {
+                if let Some(found) = block.try_read(tag).filter(|found| found.is_hit()) {
+                    assert_eq!((found.data, found.number), (10 * tag, 100 * tag));
+                }
+            }
+            writer.join().unwrap();
+            assert!(!block.try_read(1).unwrap().is_hit());
+            assert_eq!(block.try_read(2).unwrap().number, 200);
+        });
+    }
+
+    /// A number of an address space is retired, given away and written under: who reads the new
+    /// entry also sees the new generation.
+    #[test]
+    fn a_hit_under_a_number_that_was_given_away_is_not_taken() {
+        loom::model(|| {
+            let block = Arc::new(Block::<1>::default());
+            let generation = Arc::new(AtomicU64::new(0));
+            let (written, bumped) = (Arc::clone(&block), Arc::clone(&generation));
+            let writer = loom::thread::spawn(move || {
+                bumped.fetch_add(1, Ordering::SeqCst);
+                written.way(0).write(1, 10, 100);
+            });
+            if block.try_read(1).is_some_and(Found::is_hit) {
+                assert_eq!(generation.load(Ordering::Acquire), 1);
+            }
+            writer.join().unwrap();
+        });
     }
 }
