@@ -104,6 +104,21 @@ impl Domain {
         }
     }
 
+    /// Whether other domains may have the same VMID and rely on each other's tables.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.ownership == Ownership::SharedVmid
+    }
+
+    /// Stage 1 or stage 2, with the number that tags it, for whoever looks from outside.
+    pub(crate) const fn tag(&self) -> Tag {
+        self.tag
+    }
+
+    /// Streams that are attached.
+    pub(crate) fn streams(&self) -> &[StreamId] {
+        &self.streams
+    }
+
     /// Sizes that can be mapped, as a set of bits: bit n for 2^n bytes. The Contiguous hint is not
     /// among them, as in Linux.
     pub(crate) fn page_sizes(&self) -> u64 {

@@ -24,21 +24,21 @@ pub use ids::IdPolicy;
 pub use probe::{ProbeError, Refusal};
 
 pub(crate) use domain::{Domain, DomainKind};
-pub(crate) use heap::{Heap, TablePages};
-pub(crate) use queue::Batch;
+pub(crate) use invalidate::Tag;
 pub(crate) use sharing::Sharing;
 pub(crate) use vmid::SharedVmids;
 
 use crate::faults::FaultSwitch;
 use crate::guarded::{Guarded, LockNumbers};
 use crate::log::{Log, Notice};
-use crate::{Hardware, Options};
+use crate::{Hardware, Idle, Options};
 use counters::Counters;
 use events::EventQueue;
+use heap::Heap;
 use ids::IdAllocator;
-use queue::CommandQueue;
+use queue::{Batch, CommandQueue};
 use registers::RegisterFrame;
-use smmu_arch::{Features, SmmuId};
+use smmu_arch::{Features, SmmuId, StreamId};
 use smmu_bus::Cpu;
 use std::cell::{Cell, OnceCell};
 use strtab::StreamTable;
@@ -86,12 +86,14 @@ impl Driver {
             reset::reset(env, &smmu).map_err(|refusal| refusal.of(node.id))?;
             smmus.push(smmu);
         }
+        check_groups(hardware)?;
         for device in &hardware.devices {
             let smmu = smmus.iter().find(|smmu| smmu.id == device.smmu);
             let smmu = smmu.ok_or(Refusal::NoSuchSmmu.of(device.smmu))?;
             for &stream in &device.streams {
                 strtab::place(env, smmu, stream).map_err(|refusal| refusal.of(smmu.id))?;
             }
+            smmu.release_streams(env, &device.streams);
         }
         self.smmus.set(smmus).map_err(|_| ProbeError::AlreadyBooted)
     }
@@ -99,6 +101,11 @@ impl Driver {
     /// The SMMUs, none before boot.
     pub(crate) fn smmus(&self) -> &[Smmu] {
         self.smmus.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// The context of code that runs on a CPU.
+    pub(crate) fn env<'a>(&'a self, cpu: &'a dyn Cpu) -> Env<'a> {
+        Env { cpu, driver: self }
     }
 
     /// A number that no domain had before.
@@ -112,6 +119,21 @@ impl Driver {
     pub(crate) fn smmu(&self, id: SmmuId) -> Option<&Smmu> {
         self.smmus().iter().find(|smmu| smmu.id == id)
     }
+}
+
+/// Devices of one group stand behind one SMMU, and names tell devices apart.
+fn check_groups(hardware: &Hardware) -> Result<(), ProbeError> {
+    for (index, device) in hardware.devices.iter().enumerate() {
+        for other in &hardware.devices[..index] {
+            if other.name == device.name {
+                return Err(ProbeError::DuplicateDevice { name: device.name.clone() });
+            }
+            if other.group == device.group && other.smmu != device.smmu {
+                return Err(ProbeError::SplitGroup { group: device.group });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What a driver function needs: the CPU that runs it and what all of them share.
@@ -147,6 +169,26 @@ pub(crate) struct Smmu {
 }
 
 impl Smmu {
+    /// Streams come into the hands of a container: they are blocked until they join a domain.
+    pub(crate) fn claim_streams(&self, env: Env<'_>, streams: &[StreamId]) {
+        self.write_idle(env, streams, &entries::abort());
+    }
+
+    /// Streams go back to the host.
+    pub(crate) fn release_streams(&self, env: Env<'_>, streams: &[StreamId]) {
+        self.write_idle(env, streams, &entries::bypass());
+    }
+
+    /// Blocked devices have the right entry already, with and without a container.
+    fn write_idle(&self, env: Env<'_>, streams: &[StreamId], entry: &entries::Words) {
+        if env.driver.options.idle == Idle::Identity {
+            for &stream in streams {
+                // Every stream got its place at boot.
+                let _ = strtab::write(env, self, stream, entry);
+            }
+        }
+    }
+
     /// Drains the Event queue.
     pub(crate) fn service_events(&self, env: Env<'_>) -> Vec<smmu_arch::Event> {
         events::service(env, self)

@@ -14,7 +14,7 @@ use smmu_arch::{Endianness, Features, Granule, IdRegisters, SmmuId, StreamId};
 use thiserror::Error;
 
 /// Why the kernel did not boot.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum ProbeError {
     /// An SMMU was refused.
     #[error("SMMU {smmu}: {refusal}")]
@@ -23,6 +23,18 @@ pub enum ProbeError {
         smmu: SmmuId,
         /// Why.
         refusal: Refusal,
+    },
+    /// Two devices have the same name.
+    #[error("two devices are named `{name}`")]
+    DuplicateDevice {
+        /// Name.
+        name: String,
+    },
+    /// The devices of a group stand behind several SMMUs.
+    #[error("the devices of group {group} stand behind several SMMUs")]
+    SplitGroup {
+        /// N of `/dev/vfio/N`.
+        group: u32,
     },
     /// The kernel runs already.
     #[error("the kernel was booted before")]

@@ -1,0 +1,4 @@
+//! The kernel over a tiny machine.
+
+mod boot;
+mod platform;
