@@ -232,4 +232,11 @@ impl Kernel {
     pub const fn options(&self) -> &Options {
         &self.driver.options
     }
+
+    /// Takes all of the heap, so that a test sees what happens then.
+    #[cfg(test)]
+    pub(crate) fn take_heap(&self, cpu: &dyn Cpu) {
+        let env = self.driver.env(cpu);
+        (6..40).rev().for_each(|log2| while self.driver.heap.allocate(env, 1 << log2).is_ok() {});
+    }
 }

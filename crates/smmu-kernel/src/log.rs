@@ -72,9 +72,7 @@ impl fmt::Display for Notice {
             Self::VmidOutOfBounds { vmid, counts } => {
                 write!(f, "oops: count of VMID {vmid} is outside of an array of {counts}")
             }
-            Self::FreedUnattachedDomain => {
-                f.write_str("oops: a domain without an SMMU was freed")
-            }
+            Self::FreedUnattachedDomain => f.write_str("oops: a domain without an SMMU was freed"),
             Self::FreedAttachedDomain { vmid } => {
                 write!(f, "the domain of VMID {vmid} was freed while a device uses it")
             }

@@ -72,13 +72,18 @@ impl Domain {
         let geometry = geometry(features, if stage2 { Stage::Stage2 } else { Stage::Stage1 });
         let table = Table::new(env.cpu, geometry, &mut TablePages(env)).map_err(build_errno)?;
         let numbered = match kind {
-            _ if !stage2 => allocate_asid(env, smmu).map(|asid| (Tag::Stage1(asid), Ownership::Asid)),
-            DomainKind::Nesting { vmid } if fixed => shared_vmid(env, vmid)
-                .map(|vmid| (Tag::Stage2(vmid), Ownership::SharedVmid)),
-            DomainKind::Nesting { vmid } => told_vmid(env, smmu, vmid)
-                .map(|vmid| (Tag::Stage2(vmid), Ownership::Vmid)),
-            DomainKind::Private => smmu.allocate_vmid(env)
-                .map(|vmid| (Tag::Stage2(vmid), Ownership::Vmid)),
+            _ if !stage2 => {
+                allocate_asid(env, smmu).map(|asid| (Tag::Stage1(asid), Ownership::Asid))
+            }
+            DomainKind::Nesting { vmid } if fixed => {
+                shared_vmid(env, vmid).map(|vmid| (Tag::Stage2(vmid), Ownership::SharedVmid))
+            }
+            DomainKind::Nesting { vmid } => {
+                told_vmid(env, smmu, vmid).map(|vmid| (Tag::Stage2(vmid), Ownership::Vmid))
+            }
+            DomainKind::Private => {
+                smmu.allocate_vmid(env).map(|vmid| (Tag::Stage2(vmid), Ownership::Vmid))
+            }
         };
         let (tag, ownership) = match numbered {
             Ok(numbered) => numbered,

@@ -32,7 +32,8 @@ impl Heap {
     /// ENOMEM; EIO where the memory does not answer.
     pub(crate) fn allocate(&self, env: Env<'_>, bytes: u64) -> Result<Pa, Errno> {
         let bytes = rounded(bytes);
-        let (first, used_end) = self.0.with(env.cpu, |state| state.take(bytes)).ok_or(Errno::ENOMEM)?;
+        let (first, used_end) =
+            self.0.with(env.cpu, |state| state.take(bytes)).ok_or(Errno::ENOMEM)?;
         for at in (first..used_end).step_by(8) {
             env.cpu.store(Pa(at), 0)?;
         }

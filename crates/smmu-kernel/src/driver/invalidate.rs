@@ -226,8 +226,7 @@ mod tests {
         #[test]
         fn the_pieces_cover_the_run_and_are_legal(pages in 1u64..1 << 20, leaf: bool) {
             let run = run(0x4000_0000, pages, leaf);
-            let mut features = CommandFeatures::default();
-            features.ril = true;
+            let features = CommandFeatures { ril: true, ..CommandFeatures::default() };
             let mut next = run.first;
             for piece in run.pieces() {
                 let scope = piece.scope(&features);

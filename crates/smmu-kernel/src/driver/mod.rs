@@ -55,6 +55,7 @@ pub(crate) struct Driver {
     /// What the containers of one shared VMID have mapped.
     pub(crate) sharing: Sharing,
     next_domain: Cell<u64>,
+    booting: Cell<bool>,
     /// Filled once, by probing.
     smmus: OnceCell<Vec<Smmu>>,
 }
@@ -68,6 +69,7 @@ impl Driver {
             shared_vmids: SharedVmids::new(locks),
             sharing: Sharing::new(locks),
             next_domain: Cell::new(0),
+            booting: Cell::new(false),
             smmus: OnceCell::new(),
         }
     }
@@ -79,7 +81,20 @@ impl Driver {
         locks: &LockNumbers,
         hardware: &Hardware,
     ) -> Result<(), ProbeError> {
-        let env = Env { cpu, driver: self };
+        if self.booting.replace(true) {
+            return Err(ProbeError::AlreadyBooted);
+        }
+        let smmus = self.start(self.env(cpu), locks, hardware);
+        self.booting.set(smmus.is_ok());
+        self.smmus.set(smmus?).map_err(|_| ProbeError::AlreadyBooted)
+    }
+
+    fn start(
+        &self,
+        env: Env<'_>,
+        locks: &LockNumbers,
+        hardware: &Hardware,
+    ) -> Result<Vec<Smmu>, ProbeError> {
         let mut smmus = Vec::new();
         for node in &hardware.smmus {
             let smmu = probe::probe(env, locks, node)?;
@@ -95,7 +110,7 @@ impl Driver {
             }
             smmu.release_streams(env, &device.streams);
         }
-        self.smmus.set(smmus).map_err(|_| ProbeError::AlreadyBooted)
+        Ok(smmus)
     }
 
     /// The SMMUs, none before boot.

@@ -8,7 +8,7 @@ use super::registers::{Pace, RegisterFrame};
 use super::{Env, Smmu};
 use crate::log::Notice;
 use smmu_arch::registers::{CmdqCons, CmdqProd, Gerror, Gerrorn};
-use smmu_arch::{Command, CommandError, Pa, Shareability, CmdSync, SyncSignal};
+use smmu_arch::{CmdSync, Command, CommandError, Pa, Shareability, SyncSignal};
 
 /// Commands that one doorbell publishes at most.
 pub(crate) const BATCH_COMMANDS: usize = 64;

@@ -68,9 +68,9 @@ pub(crate) fn plan(kind: &EntryKind, current: &Words, target: &Words) -> Vec<Ste
 /// Whether the way from `current` to `target` passes through V = 0.
 pub(crate) fn breaks(kind: &EntryKind, current: &Words, target: &Words) -> bool {
     current[0] & target[0] & kind.valid != 0
-        && plan(kind, current, target).iter().any(
-            |step| matches!(step, Step::Store { word: 0, value } if value & kind.valid == 0),
-        )
+        && plan(kind, current, target)
+            .iter()
+            .any(|step| matches!(step, Step::Store { word: 0, value } if value & kind.valid == 0))
 }
 
 /// What a careless driver does (fault `ste-torn`): every word in order, then one invalidation.

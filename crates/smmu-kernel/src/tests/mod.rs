@@ -2,3 +2,6 @@
 
 mod boot;
 mod platform;
+mod sequences;
+mod vfio;
+mod vmid;

@@ -4,7 +4,7 @@
 use crate::client::Process;
 use crate::{DeviceNode, Hardware, Kernel, Options, SmmuNode};
 use smmu_arch::registers::REGISTERS;
-use smmu_arch::{Command, IdRegisters, Pa, Promise, SmmuId, StreamId};
+use smmu_arch::{Command, IdRegisters, L1Std, Pa, Promise, SmmuId, Ste, StreamId};
 use smmu_bus::{Aborted, DirectCpu, Memory, Platform, Ram, UserSpace};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -24,6 +24,7 @@ const IRQ_CTRL: u32 = 0x50;
 const GBPA: u32 = 0x44;
 pub(super) const GERROR: u32 = 0x60;
 const GERRORN: u32 = 0x64;
+const STRTAB_BASE: u32 = 0x80;
 const CMDQ_BASE: u32 = 0x90;
 const CMDQ_PROD: u32 = 0x98;
 pub(super) const CMDQ_CONS: u32 = 0x9c;
@@ -226,6 +227,20 @@ impl Bench {
         let bench = Self::new(&[ids], &[0, 0], options);
         bench.desk().boot();
         bench
+    }
+
+    /// The entry of a stream, as it stands in memory.
+    pub(super) fn ste(&self, stream: StreamId) -> Ste {
+        let ram = &self.platform.memory.ram;
+        let base = self.platform.frames[0].word(STRTAB_BASE) & 0x00ff_ffff_ffff_ffc0;
+        let level1 = L1Std::decode(ram.read_word(Pa(base + u64::from(stream.0 >> 8) * 8)).unwrap());
+        let entry = level1.entry_address(stream.0 & 0xff, 8).unwrap();
+        Ste::decode(&ram.read_words(Pa(entry)).unwrap())
+    }
+
+    /// Leaves the kernel no memory for tables.
+    pub(super) fn exhaust_heap(&self) {
+        self.kernel.take_heap(&self.desk().cpu);
     }
 
     pub(super) fn desk(&self) -> Desk<'_> {

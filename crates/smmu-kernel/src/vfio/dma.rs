@@ -54,9 +54,7 @@ pub(crate) fn unmap(call: Call<'_>, iommu: &mut Type1, argument: u64) -> Result<
     }
     unmap.size = match unmap.flags {
         0 => unmap_range(call, iommu, unmap.iova, unmap.size)?,
-        abi::VFIO_DMA_UNMAP_FLAG_ALL if unmap.iova == 0 && unmap.size == 0 => {
-            iommu.unmap_all(call)
-        }
+        abi::VFIO_DMA_UNMAP_FLAG_ALL if unmap.iova == 0 && unmap.size == 0 => iommu.unmap_all(call),
         abi::VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP => {
             super::dirty::unmap(call, iommu, argument, &unmap)?
         }

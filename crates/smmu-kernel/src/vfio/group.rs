@@ -1,10 +1,10 @@
 //! `/dev/vfio/N`: groups, and the devices in them.
 
+use super::Vfio;
 use super::container::Container;
 use super::files::{FileKind, OpenFile};
 use super::type1::Call;
 use super::uapi::{self, DEVICE_INFO_MIN, DeviceInfo, GroupStatus};
-use super::Vfio;
 use crate::driver::{Env, Smmu};
 use crate::guarded::{Guarded, LockNumbers};
 use crate::{DeviceNode, Errno};
@@ -211,8 +211,7 @@ fn read_name(call: Call<'_>, argument: u64) -> Result<Vec<u8>, Errno> {
 pub(crate) fn device_ioctl(call: Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {
     match request {
         uapi::DEVICE_GET_INFO => {
-            let mut info: DeviceInfo =
-                uapi::read_prefix(call.process, argument, DEVICE_INFO_MIN)?;
+            let mut info: DeviceInfo = uapi::read_prefix(call.process, argument, DEVICE_INFO_MIN)?;
             if (info.argsz as usize) < DEVICE_INFO_MIN {
                 return Err(Errno::EINVAL);
             }

@@ -78,12 +78,7 @@ impl Vfio {
     }
 
     /// Opens `/dev/vfio/vfio` or `/dev/vfio/N`.
-    pub(crate) fn open(
-        &self,
-        env: Env<'_>,
-        locks: &LockNumbers,
-        path: &str,
-    ) -> Result<i32, Errno> {
+    pub(crate) fn open(&self, env: Env<'_>, locks: &LockNumbers, path: &str) -> Result<i32, Errno> {
         let name = path.strip_prefix("/dev/vfio/").ok_or(Errno::ENOENT)?;
         if name == "vfio" {
             let container = FileKind::Container(Container::new(locks));

@@ -157,7 +157,8 @@ impl Type1 {
 
     /// Attaches streams to a domain that holds everything that is mapped.
     fn enter(&self, env: Env<'_>, domain: &mut Domain, streams: &[StreamId]) -> Result<(), Errno> {
-        let beyond = self.dmas.iter().any(|(iova, dma)| iova + (dma.size - 1) > domain.last_input());
+        let beyond =
+            self.dmas.iter().any(|(iova, dma)| iova + (dma.size - 1) > domain.last_input());
         if beyond {
             return Err(Errno::EINVAL);
         }
@@ -258,7 +259,8 @@ impl Type1 {
     pub(crate) fn retag(&mut self, env: Env<'_>, number: u32) -> Result<(), Errno> {
         let shared = &env.driver.shared_vmids;
         for attachment in &mut self.attachments {
-            let Some(old) = attachment.domain.vmid().filter(|old| u32::from(old.0) != number) else {
+            let Some(old) = attachment.domain.vmid().filter(|old| u32::from(old.0) != number)
+            else {
                 continue;
             };
             let new = shared.reserve(env, number)?;
