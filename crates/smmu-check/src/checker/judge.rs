@@ -37,6 +37,9 @@ pub(super) struct Stale {
     pub remembered: Remembered,
     /// Invalidations count that took effect after this.
     pub since: Moment,
+    /// For an entry that was made after the change: what it was made from, which must have been
+    /// remembered when the transaction began that made it.
+    pub origin: Option<(Remembered, Moment)>,
 }
 
 /// What there is to say about a use.
@@ -89,15 +92,20 @@ impl<M: Memory> Judge<'_, M> {
         let output = Some(passed.output);
         let mut own = explainer.states(&self.case.transaction, |r| r.allowed.output() == output);
         // Where a state has the very tags as well, one that has others explains nothing.
-        if own.iter().any(|state| same_tags(state, passed)) {
-            own.retain(|state| same_tags(state, passed));
+        if own.iter().any(|state| same_tags(&state.ruling, passed)) {
+            own.retain(|state| same_tags(&state.ruling, passed));
         }
         let mut charges = Vec::new();
         for state in &own {
             let stale = self.stale(state, passed);
+            if self.is_anothers(passed.fill, &stale) {
+                continue;
+            }
             charges.push(self.classify(state, stale, passed)?);
         }
-        if let Some(fill) = passed.fill
+        if let Some(charge) = self.way_to_tags(passed) {
+            charges.push(charge);
+        } else if let Some(fill) = passed.fill
             && let Some(filler) = fill.transaction
         {
             for state in &explainer.states(&filler, |ruling| says(ruling, fill)) {
@@ -140,11 +148,47 @@ impl<M: Memory> Judge<'_, M> {
                 (None, Some(translation)) if !part.is_configuration() => {
                     (in_walk(&translation, part, &change), change.at())
                 }
-                _ => (self.in_configuration(part, &change), change.at()),
+                _ => (in_configuration(&self.case.transaction, part, &change), change.at()),
             };
-            Stale { part, change, remembered, since }
+            let origin = entry.and_then(|fill| origin(state, part, &change, fill));
+            Stale { part, change, remembered, since, origin }
         });
         stale.collect()
+    }
+
+    /// An entry that another stream made, after an STE or CD of this stream was changed: what this
+    /// stream had before does not explain it.
+    fn is_anothers(&self, fill: Option<&Fill>, stale: &[Stale]) -> bool {
+        let Some(made_by) = fill.and_then(|fill| fill.transaction) else { return false };
+        let of = |transaction: &Transaction| (transaction.stream, transaction.substream);
+        let later = |stale: &Stale| stale.part.is_configuration() && stale.origin.is_some();
+        of(&made_by) != of(&self.case.transaction) && stale.iter().any(later)
+    }
+
+    /// The configuration under which the transaction had its tags was over and invalidated: what
+    /// the entry says does not matter.
+    fn way_to_tags(&self, passed: &Passed<'_>) -> Judgement {
+        if same_tags(self.now, passed) {
+            return None;
+        }
+        let transaction = &self.case.transaction;
+        let states = self.explainer().states(transaction, |ruling| same_tags(ruling, passed));
+        let cause = Cause::StaleConfiguration;
+        let mut charge = None;
+        for state in &states {
+            let changes = state
+                .changes
+                .iter()
+                .filter(|(part, change)| part.is_configuration() && change.at() <= self.case.began);
+            let mut stale = changes.map(|&(part, change)| {
+                let remembered = in_configuration(transaction, part, &change);
+                Stale { part, change, remembered, since: change.at(), origin: None }
+            });
+            let over = stale.find(|stale| !self.may_remember(&stale.remembered, stale.since))?;
+            let plain = Charge::plain(Blame::Hardware, cause, passed.space);
+            charge = charge.or(Some(Charge { stale: vec![over], ..plain }));
+        }
+        charge
     }
 
     /// The entry was made for somebody else, and was right for them in this state.
@@ -153,7 +197,8 @@ impl<M: Memory> Judge<'_, M> {
         let stale: Vec<_> = before
             .map(|&(part, change)| {
                 let (remembered, since) = (in_tlb(fill.entry), fill.began);
-                Stale { part, change, remembered, since }
+                let origin = origin(state, part, &change, fill);
+                Stale { part, change, remembered, since, origin }
             })
             .collect();
         if !stale.is_empty() {
@@ -182,7 +227,12 @@ impl<M: Memory> Judge<'_, M> {
         let complete = |stale: &Stale| {
             let immediate = matches!(stale.change, Change::Registers { table: false, .. });
             let commands = &self.smmu.commands;
-            immediate || commands.complete(&stale.remembered, stale.since, began).is_some()
+            let since_change = |(what, until): (Remembered, Moment)| {
+                commands.complete(&what, stale.change.at(), until).is_some()
+            };
+            immediate
+                || commands.complete(&stale.remembered, stale.since, began).is_some()
+                || stale.origin.is_some_and(since_change)
         };
         if let Some(at) = stale.iter().position(complete) {
             let mut stale = stale;
@@ -232,22 +282,6 @@ impl<M: Memory> Judge<'_, M> {
         }
     }
 
-    fn in_configuration(&self, part: Part, change: &Change) -> Remembered {
-        let transaction = &self.case.transaction;
-        let key = match part {
-            Part::Cd => {
-                let index = transaction.substream.unwrap_or(SubstreamId(0));
-                ConfigKey::Cd(transaction.stream, index)
-            }
-            _ => ConfigKey::Ste(transaction.stream),
-        };
-        let level1 = match change {
-            Change::Store(_, why) => matches!(why, Why::L1Std | Why::L1Cd),
-            Change::Registers { .. } => true,
-        };
-        Remembered::Configuration { key, level1 }
-    }
-
     /// No single state explains the outcome.
     fn unexplained(&self, space: Option<AddressSpace>) -> Judgement {
         if self.races() {
@@ -279,7 +313,9 @@ impl<M: Memory> Judge<'_, M> {
     /// Several stores to an STE or CD since it was last taken out of the caches.
     fn is_torn(&self, part: Part) -> bool {
         let changed = Change::Registers { at: Moment(0), table: true };
-        let Remembered::Configuration { key, .. } = self.in_configuration(part, &changed) else {
+        let Remembered::Configuration { key, .. } =
+            in_configuration(&self.case.transaction, part, &changed)
+        else {
             return false;
         };
         let what = Remembered::Configuration { key, level1: false };
@@ -330,7 +366,10 @@ impl<M: Memory> Judge<'_, M> {
         if part.is_configuration() {
             let immediate = matches!(change, Change::Registers { table: false, .. });
             return !immediate
-                && self.may_remember(&self.in_configuration(part, change), change.at());
+                && self.may_remember(
+                    &in_configuration(&self.case.transaction, part, change),
+                    change.at(),
+                );
         }
         let Change::Store(store, _) = change else { return false };
         let access_flag = matches!(
@@ -350,6 +389,34 @@ impl<M: Memory> Judge<'_, M> {
 
 const fn in_tlb(entry: smmu_arch::TlbEntry) -> Remembered {
     Remembered::Translation { entry, table: false }
+}
+
+/// The STE or CD of a transaction's stream, or the level 1 descriptor that a change was made to.
+fn in_configuration(transaction: &Transaction, part: Part, change: &Change) -> Remembered {
+    let key = match part {
+        Part::Cd => {
+            ConfigKey::Cd(transaction.stream, transaction.substream.unwrap_or(SubstreamId(0)))
+        }
+        _ => ConfigKey::Ste(transaction.stream),
+    };
+    let level1 = match change {
+        Change::Store(_, why) => matches!(why, Why::L1Std | Why::L1Cd),
+        Change::Registers { .. } => true,
+    };
+    Remembered::Configuration { key, level1 }
+}
+
+/// What an entry was made from that was stale already.
+fn origin(state: &State, part: Part, change: &Change, fill: &Fill) -> Option<(Remembered, Moment)> {
+    if fill.began < change.at() {
+        return None;
+    }
+    let made_from = if part.is_configuration() {
+        in_configuration(&fill.transaction?, part, change)
+    } else {
+        in_walk(&translation(&state.ruling)?, part, change)
+    };
+    Some((made_from, fill.began))
 }
 
 /// What a walk may have remembered: a table descriptor, or the stage 2 entry of an IPA.
@@ -374,11 +441,11 @@ const fn translation(ruling: &Ruling) -> Option<Translation> {
     }
 }
 
-/// Whether a state has the tags that a use was made under. A global entry has every ASID.
-fn same_tags(state: &State, passed: &Passed<'_>) -> bool {
+/// Whether a ruling has the tags that a use was made under. A global entry has every ASID.
+fn same_tags(ruling: &Ruling, passed: &Passed<'_>) -> bool {
     let tags = |space: &AddressSpace| (space.world, space.kind, space.vmid);
     let asid = |space: &AddressSpace| space.asid;
-    let (then, used) = (state.ruling.space.as_ref(), passed.space.as_ref());
+    let (then, used) = (ruling.space.as_ref(), passed.space.as_ref());
     let global = passed.fill.is_some_and(|fill| fill.entry.global);
     then.map(tags) == used.map(tags) && (global || then.map(asid) == used.map(asid))
 }

@@ -64,6 +64,43 @@ type Alike = (SmmuId, Blame, Cause, StreamId, u64);
 /// [`StoreWire`] on a recording memory), registers by [`Checker::globals`], promises by
 /// [`Checker::promised`], the rest as an [`Observer`]. `memory` is the machine's, read without
 /// being told of.
+///
+/// What it relies on: a store is told after it was made and before anything that saw it; an SMMU
+/// says `Began` before the first look-up of a transaction and `Ended` after its data access; pages
+/// that are mapped again after they went back are lent again.
+///
+/// ```
+/// use smmu_arch::{
+///     Access, Direction, Epoch, Features, IdRegisters, Iova, Observation, Origin, Pa, Path,
+///     Promise, SmmuId, StreamId, Transaction,
+/// };
+/// use smmu_bus::{Memory, Observer, Ram, Recording};
+/// use smmu_check::{Blame, Checker, Globals, StoreWire};
+/// use std::{cell::RefCell, rc::Rc};
+///
+/// let ram = Rc::new(Ram::new([(Pa(0), 1 << 20)]).unwrap());
+/// let checker = Rc::new(RefCell::new(Checker::new(Rc::clone(&ram))));
+/// let memory = Recording::new(ram, StoreWire(Rc::clone(&checker)));
+/// let (smmu, stream) = (SmmuId(0), StreamId(0));
+/// let globals = Globals { smmuen: true, strtab_log2size: 4, ..Globals::default() };
+/// checker.borrow_mut().add_smmu(smmu, Features::decode(&IdRegisters::REFERENCE));
+/// checker.borrow_mut().globals(smmu, globals);
+///
+/// memory.write_word(Pa(0), 4 << 1 | 1).unwrap(); // STE 0: bypass
+/// memory.write_word(Pa(0), 1).unwrap(); // STE 0: abort, and no CMD_CFGI_STE
+/// checker.borrow_mut().promised(Promise::Detached { smmu, stream });
+///
+/// let access = Access::data(Direction::Read);
+/// let transaction = Transaction { stream, substream: None, iova: Iova(0x1000), access };
+/// let output = Pa(0x1000);
+/// let passed = Observation::Translated { transaction, space: None, output, path: Path::Bypass };
+/// let origin = Origin { smmu, transaction: None, begin: Epoch(0) };
+/// checker.borrow_mut().observe(&origin, &passed);
+///
+/// let checker = checker.borrow();
+/// assert_eq!(checker.verdicts()[0].blame, Blame::Driver);
+/// assert_eq!(checker.verdicts()[0].missing_text(), "CMD_CFGI_STE stream=0x0 leaf; CMD_SYNC");
+/// ```
 #[derive(Debug)]
 pub struct Checker<M> {
     memory: M,
@@ -224,8 +261,11 @@ impl<M: Memory> Checker<M> {
         self.count_sharing(origin.smmu, transaction.stream, fill.as_ref());
     }
 
-    /// The tables allow it, but the page is not theirs any more.
+    /// The tables allow it, but the page is not theirs any more. A bypass reaches what it likes.
     fn still_mapped(&self, case: &Case, now: &Ruling, output: Pa) -> Option<Charge> {
+        if !matches!(now.allowed, Allowed::Translates(_)) {
+            return None;
+        }
         let promise = self.promises.returned(output, case.began)?;
         Some(Charge {
             blame: Blame::Driver,

@@ -1,5 +1,7 @@
 //! The checker against scripts: what happened, line by line, and what it has to say about it.
 
+mod adversary;
+mod blame;
 mod configuration;
 mod counters;
 mod script;

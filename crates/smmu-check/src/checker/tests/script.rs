@@ -16,8 +16,12 @@
 //! cmd S12_VMALL vmid=1                 an invalidation takes effect
 //! sync                                 a CMD_SYNC completes
 //! promise unmapped a 0x1000            see `promise`
+//! dma 5 0x1000 auto                    whatever the adversary makes of it
+//! t1: latch                            the adversary looks up now, and
+//! t1: deliver                          the outcome is observed now
 //! ```
 
+use super::adversary::Adversary;
 use crate::{Checker, Counters, Globals, StoreWire};
 use smmu_arch::{Access, Direction};
 use smmu_arch::{
@@ -91,6 +95,8 @@ pub(super) struct World {
     entries: BTreeMap<u64, TlbEntry>,
     open: BTreeMap<u64, Transaction>,
     dmas: u64,
+    adversary: Adversary,
+    latched: BTreeMap<u64, Observation>,
 }
 
 impl World {
@@ -114,6 +120,8 @@ impl World {
             entries: BTreeMap::new(),
             open: BTreeMap::new(),
             dmas: 1000,
+            adversary: Adversary::default(),
+            latched: BTreeMap::new(),
         };
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -175,7 +183,12 @@ impl World {
                 }
             }
             ["cmd", name, ref operands @ ..] => self.command(name, operands),
-            ["sync"] => self.observe(None, Observation::Synchronised),
+            ["deaf"] => self.adversary.deaf = true,
+            ["lazy"] => self.adversary.lazy = true,
+            ["sync"] => {
+                self.adversary.synchronise();
+                self.observe(None, Observation::Synchronised);
+            }
             ["promise", ref words @ ..] => {
                 let promise = self.promise(words);
                 self.checker.borrow_mut().promised(promise);
@@ -271,6 +284,13 @@ impl World {
                 let output = entry.translate(transaction.iova.0).0;
                 passed(Some(entry.space), output, Path::Hit(number(fill)))
             }
+            ["auto"] => self.auto(id, true),
+            ["latch"] => {
+                let outcome = self.auto(id, false);
+                self.latched.insert(id, outcome);
+                return;
+            }
+            ["deliver"] => self.latched.remove(&id).unwrap(),
             ["reaches", output, "as", name] => {
                 passed(Some(self.domains[name].space()), number(output), Path::Walk)
             }
@@ -293,7 +313,24 @@ impl World {
         entry
     }
 
-    fn command(&self, name: &str, operands: &[&str]) {
+    /// The adversary's outcome; a walk fills an entry, or is overtaken.
+    fn auto(&mut self, id: u64, fills: bool) -> Observation {
+        let reference = self.checker.borrow().reference(SMMU).unwrap();
+        let transaction = self.open[&id];
+        let memory = self.memory.memory().as_ref();
+        let (outcome, filled) = self.adversary.translate(&reference, memory, &transaction);
+        if let Some((number, entry)) = filled.filter(|_| fills) {
+            let structure = Structure::MainTlb;
+            self.observe(
+                Some(id),
+                Observation::Filled { structure, number, entry, evicted: false },
+            );
+            self.adversary.fill(number, entry);
+        }
+        outcome
+    }
+
+    fn command(&mut self, name: &str, operands: &[&str]) {
         let vmid = Vmid(tag(operands, "vmid") as u16);
         let asid = Asid(tag(operands, "asid") as u16);
         let stream = StreamId(tag(operands, "stream") as u32);
@@ -309,6 +346,7 @@ impl World {
         };
         let scope = command.scope(&CommandFeatures::ALL, false, 0).unwrap();
         let dropped = tag(operands, "dropped") as u32;
+        self.adversary.invalidate(scope);
         self.observe(None, Observation::Invalidated { scope, dropped });
     }
 

@@ -278,6 +278,11 @@ fn a_page_that_is_still_mapped_when_it_goes_back() {
 }
 
 #[test]
+fn a_bypass_needs_no_loan() {
+    legal("bypass 5\n promise returned 0x80001000\n dma 5 0x80001000 passes 0x80001000", 0);
+}
+
+#[test]
 fn a_promise_about_another_page_breaks_nothing() {
     legal(
         &mapped(
