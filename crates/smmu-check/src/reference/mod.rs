@@ -158,7 +158,8 @@ impl Reference {
     /// The same with words from anywhere.
     pub(crate) fn rule_from(&self, words: &dyn Words, transaction: &Transaction) -> Ruling {
         let access = transaction.access;
-        let mut walk = Walk { on: self, words, access, space: None, made_from: Vec::with_capacity(32) };
+        let mut walk =
+            Walk { on: self, words, access, space: None, made_from: Vec::with_capacity(32) };
         let allowed = walk.translate(transaction).unwrap_or_else(Allowed::Refuses);
         Ruling { allowed, space: walk.space, made_from: walk.made_from }
     }

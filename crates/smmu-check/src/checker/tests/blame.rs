@@ -26,7 +26,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => (domain.clone(), page.clone(), 0u64..4)
             .prop_map(|(domain, page, to)| Step::Map { domain, page, to }),
-        2 => (domain.clone(), page.clone(), any::<bool>(), forget.clone())
+        2 => (domain.clone(), page.clone(), any::<bool>(), forget)
             .prop_map(|(domain, page, second, forget)| Step::Unmap { domain, page, second, forget }),
         3 => (stream.clone(), domain).prop_map(|(stream, domain)| Step::Attach { stream, domain }),
         1 => (stream.clone(), forget).prop_map(|(stream, forget)| Step::Detach { stream, forget }),
