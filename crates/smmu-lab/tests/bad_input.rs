@@ -173,7 +173,7 @@ fn faults_variants_and_repeats_are_checked() {
     let variant = |set: &str| format!("{HEAD}[[variant]]\nname = 'v'\nset = {{ {set} }}\n");
     check(&variant("'vm.A.vmid' = 1"), "expected a sequence", "");
     check(&variant("'seed.x' = 1"), "invalid type: map", "whole number");
-    check(&variant("'seed' = 'x'"), "s.toml:5:16: invalid type: string", "");
+    check(&variant("'seed' = 'x'"), "s.toml:5:18: invalid type: string", "");
     check(&variant("'variant.v.name' = 'x'"), "cannot change variants", "");
     let repeat = "repeat = { times = 2000000, steps = [{ mark = { name = 'm' } }] }";
     check_step(repeat, "come to 2000000", "at most 1000000");
