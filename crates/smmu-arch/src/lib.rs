@@ -29,6 +29,8 @@ mod layout;
 mod leaf;
 mod observation;
 mod permissions;
+#[allow(unreachable_pub, reason = "constructors that modular-bitfield generates")]
+mod pri;
 mod promise;
 mod queue_layout;
 mod regime;
@@ -45,9 +47,9 @@ pub use address_size::{PA_BITS_MAX, address_size_bits, output_size_bits};
 pub use attributes::{Attributes, MemoryType, Shareability};
 pub use cd::{Cd, CdTable, CdWords, IllegalCd};
 pub use command::{
-    AtcInv, CfgiCd, CfgiCdAll, CfgiSte, CfgiSteRange, CfgiVmsPidm, Command, CommandError,
+    AtcInv, CfgiCd, CfgiCdAll, CfgiSte, CfgiSteRange, CfgiVmsPidm, CmdSync, Command, CommandError,
     CommandFeatures, DptiPa, IllegalCommand, PrefetchAddr, PrefetchConfig, PriResp, PriResponse,
-    Resume, ResumeAction, StallTerm, Sync, SyncSignal, TlbiAsid, TlbiEl2Va, TlbiEl2Vaa, TlbiIpa,
+    Resume, ResumeAction, StallTerm, SyncSignal, TlbiAsid, TlbiEl2Va, TlbiEl2Vaa, TlbiIpa,
     TlbiRange, TlbiVa, TlbiVaa, TlbiVmid, TlbiVmidAsid,
 };
 pub use descriptor::{
@@ -71,6 +73,7 @@ pub use layout::FieldInfo;
 pub use leaf::Leaf;
 pub use observation::{Observation, Origin, Path, TransactionId};
 pub use permissions::{Permissions, StageRights};
+pub use pri::PageRequest;
 pub use promise::Promise;
 pub use queue_layout::Field;
 pub use regime::{FaultPolicy, Regime, Stage1Half, Stage1Regime, Stage2Regime, TableRoot};

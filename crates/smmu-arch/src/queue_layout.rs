@@ -137,13 +137,13 @@ scaled_field! {
     VmidField: 16 bits of u16, Vmid => u16, shift 0;
     /// ASID.
     AsidField: 16 bits of u16, Asid => u16, shift 0;
-    /// Address bits [63:12].
+    /// Address bits 63:12.
     Address63To12: 52 bits of u64, u64 => u64, shift 12;
-    /// Address bits [55:12].
+    /// Address bits 55:12.
     Address55To12: 44 bits of u64, u64 => u64, shift 12;
-    /// Address bits [55:3].
+    /// Address bits 55:3.
     Address55To3: 53 bits of u64, u64 => u64, shift 3;
-    /// Address bits [55:2].
+    /// Address bits 55:2.
     Address55To2: 54 bits of u64, u64 => u64, shift 2;
     /// A number of 2 bits.
     Number2: 2 bits of u8, u8 => u8, shift 0;

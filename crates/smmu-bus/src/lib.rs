@@ -18,6 +18,7 @@ mod mmio;
 mod observer;
 mod protocol;
 mod ram;
+mod serve;
 mod user;
 mod wrappers;
 
@@ -30,5 +31,6 @@ pub use protocol::{
     Actor, Answer, Condition, Data, InterruptLine, LockId, Message, Refusal, Request, Step,
 };
 pub use ram::{MemoryMapError, Ram};
+pub use serve::serve_memory;
 pub use user::{Pinned, UserFault, UserMemory, UserSpace, UserSpaceError};
 pub use wrappers::{Faulting, Recording, StoreListener};

@@ -53,9 +53,19 @@ impl InvalidationLog {
     /// Call it before `invalidate` of the structures: a fill that passed its check earlier is
     /// then finished and found by them, and a later one sees the scope here.
     pub fn push(&self, scope: &Invalidation) -> Epoch {
+        self.enter(Some(*scope))
+    }
+
+    /// A new epoch without a scope: tells what began before from what begins after, as the end of
+    /// translation (SMMUEN going to 0) needs.
+    pub fn advance(&self) -> Epoch {
+        self.enter(None)
+    }
+
+    fn enter(&self, scope: Option<Invalidation>) -> Epoch {
         let mut ring = self.ring.lock();
         let epoch = self.epoch.load(Ordering::Relaxed) + 1;
-        ring[(epoch % DEPTH) as usize] = Some(*scope);
+        ring[(epoch % DEPTH) as usize] = scope;
         self.epoch.store(epoch, Ordering::SeqCst);
         Epoch(epoch)
     }

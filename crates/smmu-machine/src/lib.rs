@@ -18,6 +18,7 @@ pub mod document;
 pub mod file;
 pub mod names;
 pub mod presets;
+pub mod runner;
 
 pub use document::{Diagnostic, Document, Path, Problem, Segment, suggest};
 pub use file::{
@@ -25,6 +26,10 @@ pub use file::{
     TlbBlueprint,
 };
 pub use presets::Preset;
+pub use runner::{
+    Board, BuildError, DmaId, Listener, Machine, MachineMemory, Order, Program, Shared, Stuck,
+    device_ports,
+};
 
 /// The JSON Schema of a file format, under a title.
 #[must_use]

@@ -51,10 +51,14 @@
 //! granules" and "Permissions and attributes"; DDI 0487, chapter "VMSAv8-64".
 
 mod build;
+mod context;
+mod stream;
 mod walk;
 
 pub use build::{
     BuildError, Geometry, MemoryKind, PageAllocator, Prot, Removed, Retired, STAGE1_MAIR, Table,
     Unmapped,
 };
+pub use context::{CdLocation, ContextTable};
+pub use stream::{SteLocation, StreamTable};
 pub use walk::{Walk, WalkAnswer, WalkStep, Walked, lookup_input, run};

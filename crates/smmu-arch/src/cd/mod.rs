@@ -3,6 +3,7 @@
 //! Architecture: section "Context Descriptor" (IHI 0070). Eight little-endian words are decoded
 //! once into [`Cd`]; fields that this model does not use are in [`CdWords`] only.
 
+mod effective;
 mod layout;
 mod legality;
 
@@ -68,7 +69,7 @@ pub struct Cd {
     pub aa64: bool,
     /// HA: hardware update of the Access flag.
     pub ha: bool,
-    /// HD as written; [`Cd::updates_dirty`] is what counts.
+    /// HD: hardware update of dirty state; counts only together with HA.
     pub hd: bool,
     /// S: faults stall.
     pub s: bool,
@@ -166,12 +167,6 @@ impl Cd {
     #[must_use]
     pub const fn memory_type(&self, index: u8) -> MemoryType {
         MemoryType((self.mair >> (8 * (index & 7))) as u8)
-    }
-
-    /// Whether dirty state is updated: HD counts only together with HA.
-    #[must_use]
-    pub const fn updates_dirty(&self) -> bool {
-        self.ha && self.hd
     }
 }
 

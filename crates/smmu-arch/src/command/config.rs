@@ -135,7 +135,7 @@ pub struct PrefetchAddr {
     pub size_log2: u8,
     /// log2 of the spacing in pages of 4 KiB.
     pub stride_log2: u8,
-    /// First address, bits [63:12].
+    /// First address, bits 63:12.
     pub address: Iova,
 }
 
@@ -344,7 +344,7 @@ pub struct DptiPa {
     pub leaf: bool,
     /// SIZE code of the region, 0 (4 KiB) to 9 (512 GiB); with others nothing need be removed.
     pub size: u8,
-    /// Address bits [55:12].
+    /// Address bits 55:12.
     pub address: Pa,
 }
 

@@ -22,7 +22,9 @@ pub use config::{
 };
 pub use error::{CommandError, IllegalCommand};
 pub use features::CommandFeatures;
-pub use queue::{AtcInv, PriResp, PriResponse, Resume, ResumeAction, StallTerm, Sync, SyncSignal};
+pub use queue::{
+    AtcInv, CmdSync, PriResp, PriResponse, Resume, ResumeAction, StallTerm, SyncSignal,
+};
 pub use tlbi::{
     TlbiAsid, TlbiEl2Va, TlbiEl2Vaa, TlbiIpa, TlbiRange, TlbiVa, TlbiVaa, TlbiVmid, TlbiVmidAsid,
 };
@@ -80,7 +82,7 @@ pub enum Command {
     /// CMD_STALL_TERM.
     StallTerm(StallTerm),
     /// CMD_SYNC.
-    Sync(Sync),
+    Sync(CmdSync),
     /// CMD_DPTI_ALL.
     DptiAll,
     /// CMD_DPTI_PA.
@@ -138,7 +140,7 @@ impl Command {
             0x41 => Self::PriResp(PriResp::decode(words)?),
             0x44 => Self::Resume(Resume::decode(words)?),
             0x45 => Self::StallTerm(StallTerm::decode(words)?),
-            0x46 => Self::Sync(Sync::decode(words)?),
+            0x46 => Self::Sync(CmdSync::decode(words)?),
             0x70 => Self::DptiAll,
             0x73 => Self::DptiPa(DptiPa::decode(words)?),
             _ => return Err(refused_opcode(opcode)),
@@ -155,7 +157,7 @@ impl Command {
         [low | u64::from(self.opcode()), high]
     }
 
-    /// Bits [7:0] of the entry.
+    /// Bits 7:0 of the entry.
     #[must_use]
     pub const fn opcode(&self) -> u8 {
         self.identity().0

@@ -88,7 +88,7 @@ pub struct AtcInv {
     pub global: bool,
     /// log2 of the pages of 4 KiB, 0 to 52. 52 is the whole address space.
     pub size_log2: u8,
-    /// Any address of the region, bits [63:12].
+    /// Any address of the region, bits 63:12.
     pub address: Iova,
 }
 
@@ -143,15 +143,15 @@ impl fmt::Display for AtcInv {
     }
 }
 
-/// Answer to a page request group.
+/// Answer to a page request group, with the encoding of CMD_PRI_RESP.Resp.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum PriResponse {
     /// The endpoint shall not send further requests.
-    ResponseFailure,
+    ResponseFailure = 0,
     /// At least one page cannot be had.
-    InvalidRequest,
+    InvalidRequest = 1,
     /// The pages are there, or worth another try.
-    Success,
+    Success = 2,
 }
 
 impl PriResponse {
@@ -312,15 +312,15 @@ impl fmt::Display for StallTerm {
     }
 }
 
-/// How the completion of a CMD_SYNC is told.
+/// How the completion of a CMD_SYNC is told (CS).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum SyncSignal {
     /// By CMDQ_CONS alone.
-    None,
+    None = 0,
     /// By an interrupt: the MSI of the command, the wired one, or both.
-    Irq,
+    Irq = 1,
     /// By a WFE wake-up event; as `None` where IDR0.SEV = 0.
-    Sev,
+    Sev = 2,
 }
 
 impl fmt::Display for SyncSignal {
@@ -333,9 +333,9 @@ impl fmt::Display for SyncSignal {
     }
 }
 
-/// CMD_SYNC: waits for all earlier commands of the queue.
+/// CMD_SYNC: waits for all earlier commands of the queue. (`Sync` alone is a trait of Rust.)
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Sync {
+pub struct CmdSync {
     /// How completion is told.
     pub signal: SyncSignal,
     /// MSH: shareability of the MSI write.
@@ -344,11 +344,11 @@ pub struct Sync {
     pub memory_attributes: u8,
     /// MSIData: what the MSI writes.
     pub data: u32,
-    /// MSIAddress, bits [55:2]; 0 = no MSI.
+    /// MSIAddress, bits 55:2; 0 = no MSI.
     pub address: Pa,
 }
 
-impl Sync {
+impl CmdSync {
     /// A CMD_SYNC that is polled.
     pub const POLLED: Self = Self {
         signal: SyncSignal::None,
@@ -390,7 +390,7 @@ impl Sync {
     }
 }
 
-impl Payload for Sync {
+impl Payload for CmdSync {
     fn encode(&self) -> [u64; 2] {
         let shareability = match self.shareability {
             Shareability::Non => 0,
@@ -407,7 +407,7 @@ impl Payload for Sync {
     }
 }
 
-impl fmt::Display for Sync {
+impl fmt::Display for CmdSync {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cs={}", self.signal)?;
         match self.msi() {

@@ -64,7 +64,7 @@ layout! {
 /// IDR3.RIL = 1; [`TlbiRange::scope`] applies that.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct TlbiRange {
-    /// First address: bits [63:12] of a VA, [55:12] of an IPA.
+    /// First address: bits 63:12 of a VA, 55:12 of an IPA.
     pub address: u64,
     /// Leaf: only last-level information need be removed.
     pub leaf: bool,

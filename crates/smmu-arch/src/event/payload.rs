@@ -28,7 +28,7 @@ pub struct FetchEvent {
     pub reason: u16,
     /// GPCF: a granule protection check refused the access.
     pub gpcf: bool,
-    /// FetchAddr, bits [55:3].
+    /// FetchAddr, bits 55:3.
     pub address: Pa,
 }
 
@@ -45,7 +45,7 @@ pub struct AtsRequestEvent {
     pub write: bool,
     /// Read wanted.
     pub read: bool,
-    /// Input address, bits [63:12].
+    /// Input address, bits 63:12.
     pub input: Iova,
 }
 
@@ -75,7 +75,7 @@ pub struct WalkAbortEvent {
     pub class: FaultClass,
     /// Input address as presented.
     pub input: Iova,
-    /// FetchAddr, bits [55:3] of where the descriptor stands.
+    /// FetchAddr, bits 55:3 of where the descriptor stands.
     pub address: Pa,
 }
 
@@ -99,7 +99,7 @@ pub struct StageEvent {
     pub descriptor_write: bool,
     /// Input address as presented.
     pub input: Iova,
-    /// IPA, bits [55:12]; stage 2 only.
+    /// IPA, bits 55:12; stage 2 only.
     pub ipa: Ipa,
 }
 
@@ -116,7 +116,7 @@ pub struct TlbConflictEvent {
     pub stage: Stage,
     /// Input address as presented.
     pub input: Iova,
-    /// IPA, bits [55:12]; stage 2 only.
+    /// IPA, bits 55:12; stage 2 only.
     pub ipa: Ipa,
 }
 
@@ -129,14 +129,15 @@ pub struct PageRequestEvent {
     pub privileged: [bool; 3],
     /// Pages of 4 KiB.
     pub span: u8,
-    /// Address, bits [63:12].
+    /// Address, bits 63:12.
     pub input: Iova,
 }
 
 type ReservedClass = InvalidBitPattern<u8>;
 
+/// InD is 0 when RnW is 0, so a write is data whatever the bit says.
 fn access(rnw: bool, pnu: bool, ind: bool) -> Access {
-    Access { direction: direction(rnw), privileged: pnu, instruction: ind }
+    Access { direction: direction(rnw), privileged: pnu, instruction: ind && rnw }
 }
 
 fn direction(rnw: bool) -> Direction {

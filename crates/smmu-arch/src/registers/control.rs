@@ -1,7 +1,8 @@
 //! Control registers and global bypass. Section "SMMU_CR0" and following.
 
 use super::macros::register;
-use crate::FieldInfo;
+use crate::ste::shareability_override;
+use crate::{FieldInfo, InstructionOverride, PrivilegeOverride, Shareability};
 use modular_bitfield::prelude::*;
 
 register! {
@@ -117,6 +118,26 @@ register! {
         Update update: bool;
     }
 }
+impl Gbpa {
+    /// SHCFG; `None` keeps the incoming shareability.
+    #[must_use]
+    pub fn sh_override(self) -> Option<Shareability> {
+        shareability_override(self.shcfg())
+    }
+
+    /// PRIVCFG.
+    #[must_use]
+    pub fn priv_override(self) -> PrivilegeOverride {
+        PrivilegeOverride::from_bits(self.privcfg())
+    }
+
+    /// INSTCFG.
+    #[must_use]
+    pub fn inst_override(self) -> InstructionOverride {
+        InstructionOverride::from_bits(self.instcfg())
+    }
+}
+
 register! {
     /// `SMMU_AGBPA`: IMPLEMENTATION DEFINED bypass attributes.
     Agbpa "AGBPA" Page0 0x48 ReadWrite None, u32 32 {

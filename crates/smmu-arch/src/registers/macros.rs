@@ -30,6 +30,10 @@ macro_rules! register {
             fn to_word(self) -> u64 {
                 u64::from($word::from(self))
             }
+
+            fn values(&self) -> Vec<u64> {
+                Self::values(self)
+            }
         }
     };
 }

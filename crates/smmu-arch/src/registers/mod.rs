@@ -8,6 +8,7 @@ mod control;
 mod id;
 mod interrupts;
 mod macros;
+mod presence;
 mod queues;
 mod stream_table;
 mod table;
@@ -116,4 +117,7 @@ pub trait Register: Copy {
 
     /// To the word on the bus.
     fn to_word(self) -> u64;
+
+    /// The values of the fields, in the order of `FIELDS`.
+    fn values(&self) -> Vec<u64>;
 }

@@ -3,6 +3,7 @@
 //! Architecture: section "Stream Table Entry" (IHI 0070). Eight little-endian words are decoded
 //! once into [`Ste`]; fields that this model does not use are in [`SteWords`] only.
 
+mod effective;
 mod layout;
 mod legality;
 mod values;
@@ -10,6 +11,7 @@ mod values;
 pub use layout::SteWords;
 pub use legality::IllegalSte;
 pub(crate) use legality::t0sz_max;
+pub(crate) use values::shareability_override;
 pub use values::{
     CdFormat, DefaultSubstream, Eats, InstructionOverride, PrivilegeOverride, StreamConfig,
 };
@@ -94,7 +96,7 @@ pub struct Ste {
     pub s2_ptw: bool,
     /// S2HA: hardware update of the Access flag.
     pub s2_ha: bool,
-    /// S2HD as written; [`Ste::s2_updates_dirty`] is what counts.
+    /// S2HD: hardware update of dirty state; counts only together with S2HA.
     pub s2_hd: bool,
     /// S2S: stage 2 faults stall.
     pub s2_s: bool,
@@ -142,7 +144,7 @@ impl Ste {
             mtcfg: w.mtcfg(),
             mem_attr: w.mem_attr(),
             alloc_cfg: w.alloccfg(),
-            sh_cfg: values::shareability(w.shcfg()),
+            sh_cfg: shareability_override(w.shcfg()),
             priv_cfg: PrivilegeOverride::from_bits(w.privcfg()),
             inst_cfg: InstructionOverride::from_bits(w.instcfg()),
             vmid: Vmid(w.s2vmid()),
@@ -200,7 +202,7 @@ impl Ste {
             .with_mtcfg(self.mtcfg)
             .with_mem_attr(self.mem_attr & 15)
             .with_alloccfg(self.alloc_cfg & 15)
-            .with_shcfg(values::shareability_bits(self.sh_cfg))
+            .with_shcfg(values::shareability_override_bits(self.sh_cfg))
             .with_privcfg(self.priv_cfg.to_bits())
             .with_instcfg(self.inst_cfg.to_bits())
     }
@@ -261,11 +263,5 @@ impl Ste {
         let level = stage2_start_level(granule, self.s2_sl0, features.stt)?;
         stage2_concatenation_log2(granule, level, self.s2_input_bits())?;
         Some(level)
-    }
-
-    /// Whether stage 2 dirty state is updated: S2HD counts only together with S2HA.
-    #[must_use]
-    pub const fn s2_updates_dirty(&self) -> bool {
-        self.s2_ha && self.s2_hd
     }
 }

@@ -153,7 +153,7 @@ two_bits! {
 }
 
 /// SHCFG: `None` keeps the incoming shareability.
-pub(super) const fn shareability(bits: u8) -> Option<Shareability> {
+pub(crate) const fn shareability_override(bits: u8) -> Option<Shareability> {
     match bits {
         0 => Some(Shareability::Non),
         2 => Some(Shareability::Outer),
@@ -162,7 +162,7 @@ pub(super) const fn shareability(bits: u8) -> Option<Shareability> {
     }
 }
 
-pub(super) const fn shareability_bits(shareability: Option<Shareability>) -> u8 {
+pub(super) const fn shareability_override_bits(shareability: Option<Shareability>) -> u8 {
     match shareability {
         Some(Shareability::Non) => 0,
         None => 1,

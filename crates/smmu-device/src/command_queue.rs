@@ -1,0 +1,139 @@
+//! The Command queue: fetch, decode, execute, complete.
+//!
+//! Architecture: sections "Command queue", "Commands", "CMD_SYNC". One [`CommandConsumer`] is the
+//! consumption of one command. Only this module sets CMDQ_CONS.ERR and GERROR.CMDQ_ERR.
+
+use crate::Notification;
+use crate::registers::{GlobalError, RegisterFile};
+use smmu_arch::{
+    CmdSync, Command, CommandError, CommandFeatures, Epoch, Invalidation, Pa, Structure,
+    SyncSignal, Why,
+};
+use smmu_bus::{Actor, Answer, Condition, InterruptLine, Request, Step};
+
+/// The consumption of one command, from its fetch to its completion.
+#[derive(Clone, Debug)]
+pub struct CommandConsumer {
+    entry: Pa,
+    context: CommandContext,
+    phase: Phase,
+}
+
+/// What commands mean depends on these.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct CommandContext {
+    pub(crate) features: CommandFeatures,
+    pub(crate) e2h: bool,
+    /// VMID bits that CR0.VMW ignores.
+    pub(crate) vmid_ignore: u16,
+    /// Epoch after all commands ahead took effect.
+    pub(crate) now: Epoch,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Fetch,
+    Decode,
+    Forget(Command),
+    Drain(Command),
+}
+
+impl CommandConsumer {
+    pub(crate) fn new(entry: Pa, context: CommandContext) -> Self {
+        Self { entry, context, phase: Phase::Fetch }
+    }
+
+    fn execute(&mut self, words: [u64; 2]) -> Result<Step<CommandOutcome>, CommandError> {
+        let command = Command::decode(&words)?;
+        let context = &self.context;
+        command.check_supported(&context.features)?;
+        if let Command::Sync(_) = command {
+            self.phase = Phase::Drain(command);
+            return Ok(Step::Wait(Condition::Drained(context.now)));
+        }
+        match command.scope(&context.features, context.e2h, context.vmid_ignore) {
+            None => Ok(Step::Done(Ok(command))), // a hint, or an effect that is not modelled
+            Some(scope) => {
+                self.phase = Phase::Forget(command);
+                Ok(Step::Need(forget(scope)))
+            }
+        }
+    }
+}
+
+/// What became of a command.
+pub type CommandOutcome = Result<Command, CommandError>;
+
+impl Actor for CommandConsumer {
+    type Outcome = CommandOutcome;
+
+    fn step(&mut self, answer: Answer) -> Step<CommandOutcome> {
+        match (self.phase, answer) {
+            (Phase::Fetch, _) => {
+                self.phase = Phase::Decode;
+                Step::Need(Request::Read { pa: self.entry, words: 2, why: Why::Command })
+            }
+            (Phase::Decode, Answer::Words([low, high, ..])) => {
+                self.execute([low, high]).unwrap_or_else(|error| Step::Done(Err(error)))
+            }
+            (Phase::Decode, _) => Step::Done(Err(CommandError::Abort)),
+            (Phase::Forget(command) | Phase::Drain(command), _) => Step::Done(Ok(command)),
+        }
+    }
+}
+
+fn forget(scope: Invalidation) -> Request {
+    match scope {
+        Invalidation::Translations(scope) => {
+            Request::Forget { structure: Structure::MainTlb, scope }
+        }
+        Invalidation::Configuration(scope) => Request::ForgetConfig { scope },
+    }
+}
+
+/// Address of the next command, if the queue has one and may run: CMDQEN, no active CMDQ_ERR.
+pub(crate) fn next_entry(registers: &RegisterFile) -> Option<Pa> {
+    let queue = registers.command_queue();
+    (registers.cr0().cmdqen()
+        && !registers.is_active(GlobalError::CommandQueue)
+        && !queue.is_empty())
+    .then(|| queue.consumer_entry())
+}
+
+/// Applies the outcome to the registers. CONS passes the command before its completion is
+/// signalled, so that who sees the signal sees the consumption.
+pub(crate) fn complete(
+    registers: &mut RegisterFile,
+    outcome: &CommandOutcome,
+) -> Option<Notification> {
+    match outcome {
+        Err(error) => {
+            registers.set_command_error(error.code());
+            registers.activate(GlobalError::CommandQueue)
+        }
+        Ok(command) => {
+            registers.advance_command_consumer();
+            match command {
+                Command::Sync(sync) => completion_signal(registers, sync),
+                _ => None,
+            }
+        }
+    }
+}
+
+/// CMD_SYNC.CS: an MSI and the wired interrupt, an event, or nothing.
+fn completion_signal(registers: &RegisterFile, sync: &CmdSync) -> Option<Notification> {
+    match sync.signal {
+        SyncSignal::None => None,
+        SyncSignal::Irq => Some(Notification {
+            msi: registers.message(sync.address.0, sync.data),
+            line: Some(InterruptLine::CommandSync),
+            send_event: false,
+            abort: Some(GlobalError::MsiCommandQueue),
+        }),
+        SyncSignal::Sev => registers
+            .features()
+            .sev
+            .then(|| Notification { send_event: true, ..Notification::default() }),
+    }
+}

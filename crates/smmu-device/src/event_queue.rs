@@ -1,0 +1,120 @@
+//! The Event queue: the only place where a record is made.
+//!
+//! Architecture: section "Event queue recovery" and "Event records". Records wait in order; one
+//! writer at a time puts them into memory, then PROD moves, then the interrupt goes out.
+
+use crate::Notification;
+use crate::registers::{GlobalError, RegisterFile};
+use smmu_arch::registers::{EventqIrqCfg0, EventqIrqCfg1, IrqCtrl};
+use smmu_arch::{Event, Pa, Why};
+use smmu_bus::{Actor, Answer, Data, InterruptLine, Request, Step};
+use std::collections::VecDeque;
+
+/// Records that wait for their turn.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct EventQueue {
+    waiting: VecDeque<Event>,
+    busy: bool,
+}
+
+/// What is to be done about the first waiting record.
+pub(crate) enum Next {
+    /// Nothing waits, or a writer is under way.
+    Idle,
+    /// It is to be written.
+    Write(EventWriter),
+    /// It is lost: the queue is disabled, full or in error.
+    Lost(Event),
+}
+
+impl EventQueue {
+    /// Takes a record; it is written, or lost, when its turn comes.
+    pub(crate) fn record(&mut self, event: Event) {
+        self.waiting.push_back(event);
+    }
+
+    pub(crate) fn next(&mut self, registers: &mut RegisterFile) -> Next {
+        let Some(&event) = self.waiting.front().filter(|_| !self.busy) else { return Next::Idle };
+        let queue = registers.event_queue();
+        let enabled = registers.cr0().eventqen();
+        if enabled && !queue.is_full() && !registers.is_active(GlobalError::EventQueueAbort) {
+            self.busy = true;
+            return Next::Write(EventWriter { entry: queue.producer_entry(), event, asked: false });
+        }
+        self.waiting.pop_front();
+        if enabled && queue.is_full() {
+            registers.note_event_overflow();
+        }
+        Next::Lost(event)
+    }
+
+    /// A writer is done: PROD moves past the record, or the abort is reported.
+    pub(crate) fn complete(
+        &mut self,
+        registers: &mut RegisterFile,
+        outcome: EventOutcome,
+    ) -> (Option<Event>, Option<Notification>) {
+        self.busy = false;
+        let event = self.waiting.pop_front();
+        match outcome {
+            EventOutcome::Aborted => (None, registers.activate(GlobalError::EventQueueAbort)),
+            EventOutcome::Written => {
+                let was_empty = registers.event_queue().is_empty();
+                registers.advance_event_producer();
+                (event, was_empty.then(|| interrupt(registers)).flatten())
+            }
+        }
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
+
+/// The interrupt on empty to non-empty, where it is enabled.
+fn interrupt(registers: &RegisterFile) -> Option<Notification> {
+    let irq: IrqCtrl = registers.get();
+    if !irq.eventq_irqen() {
+        return None;
+    }
+    let (target, data): (EventqIrqCfg0, EventqIrqCfg1) = (registers.get(), registers.get());
+    Some(Notification {
+        msi: registers.message(target.address(), data.data()),
+        line: Some(InterruptLine::EventQueue),
+        send_event: false,
+        abort: Some(GlobalError::MsiEventQueue),
+    })
+}
+
+/// Writes one record to memory.
+#[derive(Clone, Debug)]
+pub struct EventWriter {
+    entry: Pa,
+    event: Event,
+    asked: bool,
+}
+
+/// How the write of a record ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EventOutcome {
+    /// The record is in memory.
+    Written,
+    /// The write met an external abort.
+    Aborted,
+}
+
+impl Actor for EventWriter {
+    type Outcome = EventOutcome;
+
+    fn step(&mut self, answer: Answer) -> Step<EventOutcome> {
+        if !self.asked {
+            self.asked = true;
+            let data = Data::Record(self.event.encode());
+            return Step::Need(Request::Write { pa: self.entry, data, why: Why::Event });
+        }
+        Step::Done(match answer {
+            Answer::Aborted => EventOutcome::Aborted,
+            _ => EventOutcome::Written,
+        })
+    }
+}

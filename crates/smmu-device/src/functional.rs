@@ -1,0 +1,78 @@
+//! The functional runner's part of an SMMU: background work done at once, on the caller's thread.
+
+use crate::smmu::{Smmu, Work};
+use smmu_bus::{
+    Actor, Answer, Condition, InterruptSink, Memory, Message, Observer, Request, Step, serve_memory,
+};
+
+/// How far the background work came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// Nothing is left to do.
+    Idle,
+    /// A CMD_SYNC waits for transactions in flight: call again when they have ended.
+    Pending(Condition),
+}
+
+impl Smmu {
+    /// Does all background work that can be done now: commands, event records, interrupts.
+    pub fn pump<M: Memory, O: Observer>(
+        &self,
+        memory: &M,
+        observer: &mut O,
+        interrupts: &mut dyn InterruptSink,
+    ) -> Progress {
+        let mut parked = self.pump.lock();
+        loop {
+            let (mut work, answer) = match parked.take() {
+                Some((waiting, condition)) if self.holds(condition) => (waiting, Answer::Resumed),
+                waiting => {
+                    *parked = waiting;
+                    match (self.work(observer), &*parked) {
+                        (Some(work), _) => (work, Answer::Start),
+                        (None, Some((_, condition))) => return Progress::Pending(*condition),
+                        (None, None) => return Progress::Idle,
+                    }
+                }
+            };
+            if let Some(condition) = self.run(&mut work, answer, memory, observer, interrupts) {
+                *parked = Some((work, condition));
+            }
+        }
+    }
+
+    /// Runs one actor to its end, or to the condition that it waits for.
+    fn run<M: Memory, O: Observer>(
+        &self,
+        work: &mut Work,
+        mut answer: Answer,
+        memory: &M,
+        observer: &mut O,
+        interrupts: &mut dyn InterruptSink,
+    ) -> Option<Condition> {
+        loop {
+            match work.step(answer) {
+                Step::Need(Request::Send { message, .. }) => {
+                    match message {
+                        Message::Interrupt(line) => interrupts.pulse(self.id(), line),
+                        Message::SendEvent => interrupts.send_event(),
+                        Message::Transaction(_) | Message::End => {}
+                    }
+                    answer = Answer::Done;
+                }
+                Step::Need(request) => {
+                    answer = self
+                        .answer(&self.background_origin(), &request, observer)
+                        .or_else(|| serve_memory(memory, &request))
+                        .unwrap_or(Answer::Aborted);
+                }
+                Step::Wait(condition) if self.holds(condition) => answer = Answer::Resumed,
+                Step::Wait(condition) => return Some(condition),
+                Step::Done(outcome) => {
+                    self.complete(&outcome, observer);
+                    return None;
+                }
+            }
+        }
+    }
+}

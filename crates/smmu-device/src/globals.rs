@@ -1,0 +1,82 @@
+//! The registers that a transaction depends on, decoded once.
+
+use crate::registers::RegisterFile;
+use smmu_arch::registers::{Cr2, Gbpa};
+use smmu_arch::{Access, Features, InstructionOverride, PrivilegeOverride};
+use smmu_tables::StreamTable;
+
+/// A transaction takes a copy when it begins and reads no register afterwards.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Globals {
+    pub(crate) features: Features,
+    /// CR0.SMMUEN.
+    pub(crate) enabled: bool,
+    /// GBPA.ABORT.
+    pub(crate) bypass_aborts: bool,
+    pub(crate) stream_table: StreamTable,
+    /// CR2.E2H.
+    pub(crate) e2h: bool,
+    /// CR2.RECINVSID.
+    pub(crate) record_bad_stream_id: bool,
+    /// Low VMID bits that CR0.VMW takes out of the comparison of invalidations.
+    pub(crate) vmid_ignore: u16,
+}
+
+impl Globals {
+    pub(crate) fn of(registers: &RegisterFile) -> Self {
+        let (gbpa, cr2): (Gbpa, Cr2) = (registers.get(), registers.get());
+        let features = *registers.features();
+        Self {
+            features,
+            enabled: registers.cr0().smmuen(),
+            bypass_aborts: gbpa.abort(),
+            stream_table: StreamTable::new(registers.get(), registers.get(), &features),
+            e2h: cr2.e2h(),
+            record_bad_stream_id: cr2.recinvsid(),
+            vmid_ignore: wildcard_bits(registers.cr0().vmw()),
+        }
+    }
+
+    /// Whether `address` fits the implemented output size.
+    pub(crate) const fn is_physical(&self, address: u64) -> bool {
+        address >> self.features.oas_bits == 0
+    }
+}
+
+/// CR0.VMW: 0 exact match, 1 to 4 the number of low bits that do not count; others as 0.
+const fn wildcard_bits(vmw: u8) -> u16 {
+    match vmw {
+        1..=4 => (1 << vmw) - 1,
+        _ => 0,
+    }
+}
+
+/// The attributes that permissions are checked with: PRIVCFG and INSTCFG where
+/// IDR1.ATTR_PERMS_OVR lets them count. INSTCFG concerns reads only.
+pub(crate) fn overridden(
+    access: Access,
+    privilege: Option<bool>,
+    instruction: Option<bool>,
+) -> Access {
+    Access {
+        privileged: privilege.unwrap_or(access.privileged),
+        instruction: instruction.unwrap_or(access.instruction) && !access.is_write(),
+        ..access
+    }
+}
+
+pub(crate) const fn privilege_override(field: PrivilegeOverride) -> Option<bool> {
+    match field {
+        PrivilegeOverride::Incoming => None,
+        PrivilegeOverride::Unprivileged => Some(false),
+        PrivilegeOverride::Privileged => Some(true),
+    }
+}
+
+pub(crate) const fn instruction_override(field: InstructionOverride) -> Option<bool> {
+    match field {
+        InstructionOverride::Incoming => None,
+        InstructionOverride::Data => Some(false),
+        InstructionOverride::Instruction => Some(true),
+    }
+}

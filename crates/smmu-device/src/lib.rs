@@ -1,0 +1,60 @@
+//! The SMMU: register file, queues, command execution, translation, events.
+//!
+//! [`Smmu`] is the shared part, [`Port`] a source of transactions. Everything that takes time is
+//! an actor of the protocol in `smmu-bus`: [`Translation`], and the background [`Work`]. The
+//! functional runner drives them at once ([`Port::translate`], [`Smmu::pump`]); other runners step
+//! them one request at a time ([`Port::start`], [`Smmu::work`]).
+//!
+//! ```
+//! use smmu_arch::{Access, Direction, IdRegisters, Iova, Pa, PortId, SmmuId, StreamId, Transaction};
+//! use smmu_bus::Ram;
+//! use smmu_cache::{TlbGeometry, TlbShape};
+//! use smmu_device::{Port, Smmu, SmmuConfig, StructureSizes};
+//! use std::sync::Arc;
+//!
+//! let smmu = Arc::new(Smmu::new(&SmmuConfig {
+//!     id: SmmuId(0),
+//!     id_registers: IdRegisters::REFERENCE,
+//!     structures: StructureSizes {
+//!         tlb: TlbGeometry::default().into(),
+//!         ste_cache: Some(64),
+//!         cd_cache: Some(64),
+//!     },
+//!     ports: 1,
+//! })?);
+//! let ram = Ram::new([(Pa(0x4000_0000), 1 << 20)])?;
+//! let mut port = Port::new(smmu, PortId(0), ())?;
+//! // After reset SMMUEN is 0 and GBPA lets transactions pass.
+//! let transaction = Transaction {
+//!     stream: StreamId(1),
+//!     substream: None,
+//!     iova: Iova(0x4000_0000),
+//!     access: Access::data(Direction::Read),
+//! };
+//! assert_eq!(port.translate(&ram, &transaction).unwrap().output, Pa(0x4000_0000));
+//! port.end();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod command_queue;
+mod event_queue;
+mod functional;
+mod globals;
+mod in_flight;
+mod notification;
+mod port;
+mod regime;
+mod registers;
+mod smmu;
+mod structures;
+mod translation;
+
+pub use command_queue::{CommandConsumer, CommandOutcome};
+pub use event_queue::{EventOutcome, EventWriter};
+pub use functional::Progress;
+pub(crate) use notification::Notification;
+pub use notification::{Notifier, NotifyOutcome};
+pub use port::{NoSuchPort, Port};
+pub use smmu::{Smmu, SmmuConfig, Work, WorkOutcome};
+pub use structures::StructureSizes;
+pub use translation::{Granted, Refused, Translation, TranslationOutcome};

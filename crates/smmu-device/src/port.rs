@@ -1,0 +1,290 @@
+//! A port: one source of transactions, with what it keeps of the configuration.
+//!
+//! A hit costs a look at the port's private line, one look-up and one AND of permissions, and
+//! builds no actor. All else goes through [`Translation`].
+
+use crate::globals::Globals;
+use crate::smmu::Smmu;
+use crate::translation::{
+    Granted, Translation, TranslationOutcome, Treatment, access_of, bypass_stream, granted_by_hit,
+};
+use smmu_arch::{
+    ConfigKey, EntryKind, Epoch, Observation, Origin, PortId, Regime, StreamId, Structure,
+    SubstreamId, TlbKey, Transaction, TransactionId,
+};
+use smmu_bus::{Actor, Answer, Memory, Observer, Request, Step, serve_memory};
+use smmu_cache::Context;
+use smmu_tables::lookup_input;
+use std::sync::Arc;
+
+/// Private lines of a port: a direct-mapped copy of the last configurations in use.
+const LINES: usize = 8;
+
+/// A port of an SMMU. At most one transaction is in flight at a port.
+#[derive(Debug)]
+pub struct Port<O: Observer = ()> {
+    smmu: Arc<Smmu>,
+    id: PortId,
+    observer: O,
+    /// Number of the next transaction.
+    number: u64,
+    /// Begin of the one in flight.
+    begin: Epoch,
+    generation: u64,
+    globals: Globals,
+    lines: [Option<Line>; LINES],
+}
+
+/// What is known of one (StreamID, SubstreamID), as of the port's generation.
+#[derive(Clone, Debug)]
+struct Line {
+    stream: StreamId,
+    substream: Option<SubstreamId>,
+    treatment: Treatment,
+    context: Context,
+}
+
+/// Ports of an SMMU are numbered from 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the SMMU has {ports} ports, and no port {port:?}")]
+pub struct NoSuchPort {
+    /// The number asked for.
+    pub port: PortId,
+    /// Ports that there are.
+    pub ports: u16,
+}
+
+impl<O: Observer> Port<O> {
+    /// Port `id` of the SMMU, whose observations go to `observer`.
+    ///
+    /// # Errors
+    /// [`NoSuchPort`]. Two `Port`s of one number share one place in flight: have one.
+    pub fn new(smmu: Arc<Smmu>, id: PortId, observer: O) -> Result<Self, NoSuchPort> {
+        if !smmu.has_port(id) {
+            return Err(NoSuchPort { port: id, ports: smmu.ports() });
+        }
+        let (generation, globals) = (smmu.generation(), smmu.globals());
+        let begin = Epoch::default();
+        let lines = Default::default();
+        Ok(Self { smmu, id, observer, number: 0, begin, generation, globals, lines })
+    }
+
+    /// The SMMU.
+    #[must_use]
+    pub fn smmu(&self) -> &Arc<Smmu> {
+        &self.smmu
+    }
+
+    /// Who listens.
+    pub fn observer(&mut self) -> &mut O {
+        &mut self.observer
+    }
+
+    /// Translates a transaction at once. It is in flight until [`Port::end`], which follows its
+    /// data access or its refusal.
+    ///
+    /// # Errors
+    /// The refusal; its record, if it has one, waits in the Event queue's background work.
+    #[inline]
+    pub fn translate<M: Memory>(
+        &mut self,
+        memory: &M,
+        transaction: &Transaction,
+    ) -> TranslationOutcome {
+        self.enter();
+        match self.hit_private_line(transaction) {
+            Some(granted) => Ok(granted),
+            None => self.translate_by_actor(memory, transaction),
+        }
+    }
+
+    /// The transaction in flight is over.
+    #[inline]
+    pub fn end(&mut self) {
+        if O::LISTENS {
+            let origin = self.origin();
+            self.observer.observe(&origin, &Observation::Ended);
+        }
+        self.smmu.in_flight.leave(self.id);
+    }
+
+    /// Begins a transaction for a runner that answers its requests one by one. It is in flight
+    /// until [`Port::end`].
+    pub fn start(&mut self, transaction: &Transaction) -> Translation {
+        self.enter();
+        self.begin_actor(transaction)
+    }
+
+    /// Answers a request of the translation in flight that concerns the structures.
+    pub fn answer(&mut self, request: &Request) -> Option<Answer> {
+        let origin = self.origin();
+        self.observe_fetch(&origin, request);
+        self.smmu.answer(&origin, request, &mut self.observer)
+    }
+
+    /// Takes the outcome of the translation in flight: its record goes to the Event queue.
+    pub fn finish(&mut self, translation: &Translation, outcome: &TranslationOutcome) {
+        let origin = self.origin();
+        let transaction = translation.transaction();
+        match outcome {
+            Ok(granted) => self.observe_granted(&origin, transaction, granted),
+            Err(refused) => {
+                self.smmu.record(transaction, refused);
+                let observation =
+                    Observation::Refused { transaction: *transaction, fault: refused.fault };
+                self.observer.observe(&origin, &observation);
+            }
+        }
+    }
+
+    #[inline]
+    fn enter(&mut self) {
+        self.begin = self.smmu.in_flight.enter(self.id, &self.smmu.structures.log);
+        self.number += 1;
+    }
+
+    #[inline]
+    fn hit_private_line(&mut self, transaction: &Transaction) -> Option<Granted> {
+        if self.smmu.generation() != self.generation {
+            return None;
+        }
+        let line = self.lines[slot(transaction)].as_mut()?;
+        if line.stream != transaction.stream || line.substream != transaction.substream {
+            return None;
+        }
+        match line.treatment {
+            Treatment::Translate(ref regime) => {
+                let input = lookup_input(regime, transaction.iova.0);
+                if regime.stage1.is_none() && input >> self.globals.features.ias_bits() != 0 {
+                    return None;
+                }
+                let hit = self.smmu.structures.tlb.look_up(&mut line.context, input)?;
+                if !hit.permissions.allows(access_of(transaction, regime)) {
+                    return None;
+                }
+                let granted = granted_by_hit(regime, &hit);
+                if O::LISTENS {
+                    let (regime, key) = (*regime, TlbKey { space: regime.space, input });
+                    let looked_up =
+                        crate::structures::looked_up(Structure::MainTlb, &key, Some(&hit));
+                    self.observe_hit(transaction, &regime, Some(&looked_up), &granted);
+                }
+                Some(granted)
+            }
+            Treatment::Bypass(regime) => {
+                let granted = bypass_stream(transaction, &regime, &self.globals).ok()?;
+                if O::LISTENS {
+                    self.observe_hit(transaction, &regime, None, &granted);
+                }
+                Some(granted)
+            }
+        }
+    }
+
+    /// The same observations that an actor would have led to.
+    #[cold]
+    fn observe_hit(
+        &mut self,
+        transaction: &Transaction,
+        regime: &Regime,
+        looked_up: Option<&Observation>,
+        granted: &Granted,
+    ) {
+        let origin = self.origin();
+        self.observer.observe(&origin, &Observation::Began(*transaction));
+        let ste = ConfigKey::Ste(transaction.stream);
+        self.observer.observe(&origin, &Observation::ConfigLookedUp { key: ste, hit: true });
+        if looked_up.is_some() && regime.space.kind != EntryKind::Stage2 {
+            let index = transaction.substream.unwrap_or(SubstreamId(0));
+            let key = ConfigKey::Cd(transaction.stream, index);
+            self.observer.observe(&origin, &Observation::ConfigLookedUp { key, hit: true });
+        }
+        if let Some(looked_up) = looked_up {
+            self.observer.observe(&origin, looked_up);
+        }
+        self.observe_granted(&origin, transaction, granted);
+    }
+
+    fn observe_granted(&mut self, origin: &Origin, transaction: &Transaction, granted: &Granted) {
+        self.observer.observe(
+            origin,
+            &Observation::Translated {
+                transaction: *transaction,
+                space: granted.space,
+                output: granted.output,
+                path: granted.path,
+            },
+        );
+    }
+
+    fn observe_fetch(&mut self, origin: &Origin, request: &Request) {
+        if let Request::Read { pa, why, .. } = *request {
+            self.observer.observe(origin, &Observation::Fetched { pa, why });
+        }
+    }
+
+    #[cold]
+    fn begin_actor(&mut self, transaction: &Transaction) -> Translation {
+        let generation = self.smmu.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            self.globals = self.smmu.globals();
+            self.lines = Default::default();
+        }
+        let origin = self.origin();
+        self.observer.observe(&origin, &Observation::Began(*transaction));
+        Translation::new(*transaction, self.begin, self.globals)
+    }
+
+    fn translate_by_actor<M: Memory>(
+        &mut self,
+        memory: &M,
+        transaction: &Transaction,
+    ) -> TranslationOutcome {
+        let mut translation = self.begin_actor(transaction);
+        let mut answer = Answer::Start;
+        let outcome = loop {
+            match translation.step(answer) {
+                Step::Need(request) => {
+                    answer = match self.answer(&request) {
+                        Some(answer) => answer,
+                        None => serve_memory(memory, &request).unwrap_or(Answer::Aborted),
+                    };
+                }
+                Step::Done(outcome) => break outcome,
+                Step::Wait(_) => unreachable!("a translation that cannot stall waits for nothing"),
+            }
+        };
+        self.finish(&translation, &outcome);
+        self.keep(&translation);
+        outcome
+    }
+
+    /// Keeps the configuration for later transactions, if nothing changed meanwhile.
+    fn keep(&mut self, translation: &Translation) {
+        let Some(treatment) = translation.treatment() else { return };
+        if self.smmu.generation() != self.generation {
+            return;
+        }
+        let (Treatment::Translate(regime) | Treatment::Bypass(regime)) = &treatment;
+        let context = self.smmu.structures.tlb.resolve(&regime.space);
+        let transaction = translation.transaction();
+        self.lines[slot(transaction)] = Some(Line {
+            stream: transaction.stream,
+            substream: transaction.substream,
+            treatment,
+            context,
+        });
+    }
+
+    /// Of the transaction in flight, numbered from 0.
+    fn origin(&self) -> Origin {
+        let transaction = TransactionId { port: self.id, number: self.number.wrapping_sub(1) };
+        Origin { smmu: self.smmu.id(), transaction: Some(transaction), begin: self.begin }
+    }
+}
+
+fn slot(transaction: &Transaction) -> usize {
+    let substream = transaction.substream.map_or(0, |id| id.0);
+    (transaction.stream.0 ^ substream) as usize % LINES
+}

@@ -1,0 +1,122 @@
+//! From STE and CD to the regime that the walk and the TLB need.
+//!
+//! Both are the effective ones: fields without effect are cleared, legality is checked.
+//!
+//! Architecture: sections "StreamWorld", "STE", "CD" and "TLB tagging".
+
+use crate::globals::{Globals, instruction_override, privilege_override};
+use smmu_arch::{
+    AddressSpace, Asid, Attributes, Cd, CdTable, EntryKind, FaultPolicy, Granule, Regime,
+    Shareability, Stage1Half, Stage1Regime, Stage2Regime, Ste, StreamWorld, TableRoot, Vmid,
+};
+
+/// Regime of a stream. `cd` is `None` where stage 1 does not translate; stage 2 follows the STE.
+pub(crate) fn regime(ste: &Ste, cd: Option<&Cd>, globals: &Globals) -> Regime {
+    let features = &globals.features;
+    let world = ste.stream_world(features, globals.e2h);
+    let stage2 = ste.config.has_stage2().then(|| stage2(ste, globals));
+    let kind = match (cd, stage2) {
+        (Some(_), Some(_)) => EntryKind::Combined,
+        (Some(_), None) => EntryKind::Stage1,
+        (None, _) => EntryKind::Stage2,
+    };
+    Regime {
+        space: AddressSpace {
+            world,
+            kind,
+            vmid: if world.has_vmid() && features.s2p { ste.vmid } else { Vmid(0) },
+            asid: cd.filter(|_| world.has_asid()).map_or(Asid(0), |cd| cd.asid),
+            aset: cd.is_some_and(|cd| cd.aset),
+        },
+        stage1: cd.map(|cd| stage1(cd, world, globals)),
+        stage2,
+        oas_bits: features.oas_bits,
+        input_attributes: input_attributes(ste),
+        policy: FaultPolicy {
+            stage1_abort: cd.is_none_or(|cd| cd.a),
+            stage1_record: cd.is_none_or(|cd| cd.r),
+            stage1_stall: cd.is_some_and(|cd| cd.s),
+            stage2_record: ste.s2_r,
+            stage2_stall: ste.s2_s,
+        },
+        privilege_override: privilege_override(ste.priv_cfg),
+        instruction_override: instruction_override(ste.inst_cfg),
+    }
+}
+
+fn stage1(cd: &Cd, world: StreamWorld, globals: &Globals) -> Stage1Regime {
+    let features = &globals.features;
+    let half = |index: usize| {
+        let table = &cd.tables[index];
+        Stage1Half {
+            root: cd.table(index, world).map(stage1_root),
+            top_byte_ignored: table.tbi,
+            hierarchy_disabled: table.had,
+            unprivileged_disabled: table.e0pd,
+        }
+    };
+    Stage1Regime {
+        low: half(0),
+        high: world.has_ttb1().then(|| half(1)),
+        output_bits: cd.output_bits(&cd.tables[0], features),
+        mair: cd.mair,
+        access_flag_fault_disabled: cd.affd,
+        write_execute_never: cd.wxn,
+        privileged_access_never: cd.pan,
+        big_endian: cd.endi,
+        two_privileges: world.has_two_privileges(),
+        has_asid: world.has_asid(),
+    }
+}
+
+/// A legal table has a granule; the fallback is never looked at.
+fn stage1_root(table: &CdTable) -> TableRoot {
+    let granule = table.tg.unwrap_or(Granule::K4);
+    let input_bits = table.input_bits();
+    let start_level = granule.stage1_start_level(input_bits);
+    let index_bits = input_bits - granule.level_shift(start_level);
+    TableRoot {
+        base: table.ttb >> (index_bits + 3) << (index_bits + 3),
+        input_bits: input_bits as u8,
+        granule,
+        start_level,
+    }
+}
+
+fn stage2(ste: &Ste, globals: &Globals) -> Stage2Regime {
+    let features = &globals.features;
+    let granule = ste.s2_tg.unwrap_or(Granule::K4);
+    let start_level = ste.start_level(features).unwrap_or(3);
+    let input_bits = ste.s2_input_bits();
+    let index_bits = input_bits.saturating_sub(granule.level_shift(start_level));
+    Stage2Regime {
+        root: TableRoot {
+            base: ste.s2_ttb >> (index_bits + 3) << (index_bits + 3),
+            input_bits: input_bits as u8,
+            granule,
+            start_level,
+        },
+        output_bits: ste.s2_output_bits(features),
+        access_flag_fault_disabled: ste.s2_affd,
+        protected_table_walk: ste.s2_ptw,
+        forced_write_back: ste.s2_fwb,
+        execute_by_privilege: features.xnx,
+        big_endian: ste.s2_endi,
+    }
+}
+
+/// Attributes of what no stage 1 table describes: the incoming ones, which this model takes as the
+/// architecture's default, or those of the STE.
+fn input_attributes(ste: &Ste) -> Attributes {
+    let incoming = Attributes::DEFAULT;
+    let memory = match ste.mtcfg {
+        true => Attributes::from_stage2(ste.mem_attr, 0).memory,
+        false => incoming.memory,
+    };
+    let shareability = match ste.sh_cfg {
+        _ if memory.is_device() => Shareability::Outer,
+        Some(forced) => forced,
+        None => incoming.shareability,
+    };
+    Attributes { memory, shareability }
+}

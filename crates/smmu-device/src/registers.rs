@@ -1,0 +1,185 @@
+//! The register file: what is stored, what a read gives, what a write may change.
+//!
+//! Architecture: chapter "Memory map and registers". Offsets, access rules and guards stand with
+//! each register in `smmu-arch`; here are the values and what a write sets off.
+
+mod errors;
+mod queues;
+
+pub(crate) use errors::GlobalError;
+
+use smmu_arch::registers::{
+    AccessRule, Cr0, Cr0Ack, Cr1, Gbpa, Guard, IrqCtrl, IrqCtrlAck, Register, RegisterInfo,
+};
+use smmu_arch::{Features, IdRegisters};
+
+/// Words of the frame: page 0 and page 1.
+const WORDS: usize = 2 * 0x1_0000 / 4;
+
+/// Registers of one SMMU, Non-secure programming interface.
+#[derive(Clone, Debug)]
+pub(crate) struct RegisterFile {
+    words: Box<[u32]>,
+    features: Features,
+}
+
+impl RegisterFile {
+    /// Registers after reset: zero where the architecture says UNKNOWN (a choice).
+    pub(crate) fn new(ids: &IdRegisters) -> Self {
+        let mut file =
+            Self { words: vec![0; WORDS].into_boxed_slice(), features: Features::decode(ids) };
+        for offset in (0..0x1000).step_by(4) {
+            if let Some(word) = ids.word_at(offset) {
+                file.words[offset as usize / 4] = word;
+            }
+        }
+        for (offset, value) in COMPONENT_ID {
+            file.words[offset / 4] = value;
+        }
+        file
+    }
+
+    pub(crate) const fn features(&self) -> &Features {
+        &self.features
+    }
+
+    /// A read by software. Unaligned, wrongly sized and undefined accesses read as zero.
+    pub(crate) fn read(&self, offset: u64, bytes: u8) -> u64 {
+        let Some(at) = word_index(offset, bytes) else { return 0 };
+        let low = u64::from(self.words[at]);
+        match bytes {
+            4 => low,
+            _ if is_wide(offset) => low | u64::from(self.words[at + 1]) << 32,
+            _ => 0,
+        }
+    }
+
+    /// A write by software. Tells which register changed, with its new value in place; `None`
+    /// where the write is ignored (read-only, guarded, undefined, unaligned, wrongly sized).
+    pub(crate) fn write(
+        &mut self,
+        offset: u64,
+        bytes: u8,
+        value: u64,
+    ) -> Option<&'static RegisterInfo> {
+        word_index(offset, bytes)?;
+        let info = RegisterInfo::at(offset as u32)?;
+        if info.access == AccessRule::ReadOnly || (bytes == 8 && !is_wide(offset)) {
+            return None;
+        }
+        let shift = (offset as u32 - info.frame_offset()) * 8;
+        let lanes = if bytes == 8 { u64::MAX } else { 0xffff_ffff << shift };
+        let mask = lanes & info.writable_in(&self.features) & self.guarded(info, value << shift);
+        if mask == 0 {
+            return None;
+        }
+        let old = self.word(info);
+        self.set_word(info, old & !mask | value << shift & mask);
+        Some(info)
+    }
+
+    /// The bits that the register's guard leaves writable at this moment.
+    fn guarded(&self, info: &RegisterInfo, value: u64) -> u64 {
+        let (cr0, ack): (Cr0, Cr0Ack) = (self.get(), self.get());
+        let (irq, irq_ack): (IrqCtrl, IrqCtrlAck) = (self.get(), self.get());
+        let unless = |enabled: bool| if enabled { 0 } else { u64::MAX };
+        let enabled = cr0.smmuen() || ack.smmuen();
+        match info.guard {
+            Guard::None => u64::MAX,
+            Guard::Smmuen => unless(enabled),
+            Guard::Cmdqen => unless(cr0.cmdqen() || ack.cmdqen()),
+            Guard::Eventqen => unless(cr0.eventqen() || ack.eventqen()),
+            Guard::TableAndAnyQueue => {
+                let queues = cr0.cmdqen() || ack.cmdqen() || cr0.eventqen() || ack.eventqen();
+                u64::from(Cr1::TABLE_MASK) & unless(enabled)
+                    | u64::from(Cr1::QUEUE_MASK) & unless(queues)
+            }
+            Guard::Update => unless(!Gbpa::from_word(value).update()),
+            Guard::GerrorIrqen => unless(irq.gerror_irqen() || irq_ack.gerror_irqen()),
+            Guard::EventqIrqen => unless(irq.eventq_irqen() || irq_ack.eventq_irqen()),
+            // PRI and ATOS are not modelled: their registers are RES0.
+            Guard::Priqen | Guard::PriqIrqen | Guard::GatosRun => 0,
+        }
+    }
+
+    /// CR0 takes effect at once and is acknowledged at once, but for SMMUEN going to 0, which is
+    /// acknowledged when the transactions translated before have ended (`drained`).
+    pub(crate) fn acknowledge_cr0(&mut self, drained: bool) {
+        let cr0: Cr0 = self.get();
+        let ack: Cr0Ack = self.get();
+        let still = ack.smmuen() && !cr0.smmuen() && !drained;
+        let next = Cr0Ack::from_word(cr0.to_word()).with_smmuen(cr0.smmuen() || still);
+        self.set(next);
+    }
+
+    pub(crate) fn acknowledge_irq_ctrl(&mut self) {
+        let irq: IrqCtrl = self.get();
+        self.set(IrqCtrlAck::from_word(irq.to_word()));
+    }
+
+    /// GBPA takes effect at once.
+    pub(crate) fn finish_gbpa_update(&mut self) {
+        let gbpa: Gbpa = self.get();
+        self.set(gbpa.with_update(false));
+    }
+
+    pub(crate) fn cr0(&self) -> Cr0 {
+        self.get()
+    }
+
+    /// An address of a register, without the bits that the OAS does not have.
+    pub(crate) fn physical(&self, address: u64) -> u64 {
+        address & ((1u64 << self.features.oas_bits) - 1)
+    }
+
+    pub(crate) fn get<R: Register>(&self) -> R {
+        let at = frame_index::<R>();
+        let low = u64::from(self.words[at]);
+        let high = if R::WIDTH == 64 { u64::from(self.words[at + 1]) << 32 } else { 0 };
+        R::from_word(low | high)
+    }
+
+    pub(crate) fn set<R: Register>(&mut self, register: R) {
+        let at = frame_index::<R>();
+        let word = register.to_word();
+        self.words[at] = word as u32;
+        if R::WIDTH == 64 {
+            self.words[at + 1] = (word >> 32) as u32;
+        }
+    }
+
+    fn word(&self, info: &RegisterInfo) -> u64 {
+        let at = info.frame_offset() as usize / 4;
+        let high = if info.width == 64 { u64::from(self.words[at + 1]) << 32 } else { 0 };
+        u64::from(self.words[at]) | high
+    }
+
+    fn set_word(&mut self, info: &RegisterInfo, value: u64) {
+        let at = info.frame_offset() as usize / 4;
+        self.words[at] = value as u32;
+        if info.width == 64 {
+            self.words[at + 1] = (value >> 32) as u32;
+        }
+    }
+}
+
+fn frame_index<R: Register>() -> usize {
+    (R::PAGE.base() + R::OFFSET) as usize / 4
+}
+
+fn is_wide(offset: u64) -> bool {
+    offset.is_multiple_of(8)
+        && RegisterInfo::at(offset as u32)
+            .is_some_and(|info| info.width == 64 && u64::from(info.frame_offset()) == offset)
+}
+
+/// Index of the word at `offset` for a well-formed access inside the frame.
+fn word_index(offset: u64, bytes: u8) -> Option<usize> {
+    let aligned = matches!(bytes, 4 | 8) && offset.is_multiple_of(u64::from(bytes));
+    let index = usize::try_from(offset / 4).ok()?;
+    (aligned && index < WORDS).then_some(index)
+}
+
+/// Component identification (section "ID registers"): fixed preamble bytes.
+const COMPONENT_ID: [(usize, u32); 4] =
+    [(0xff0, 0x0d), (0xff4, 0xf0), (0xff8, 0x05), (0xffc, 0xb1)];

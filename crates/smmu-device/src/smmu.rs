@@ -1,0 +1,363 @@
+//! One SMMU: registers, structures, queues, and what runs in the background.
+
+use crate::command_queue::{self, CommandConsumer, CommandContext, CommandOutcome};
+use crate::event_queue::{self, EventOutcome, EventQueue, EventWriter};
+use crate::globals::Globals;
+use crate::in_flight::InFlight;
+use crate::notification::{Notification, Notifier, NotifyOutcome};
+use crate::registers::{GlobalError, RegisterFile};
+use crate::structures::{StructureSizes, Structures};
+use crate::translation::Refused;
+use crossbeam::utils::CachePadded;
+use parking_lot::Mutex;
+use smmu_arch::registers::{Cr0Ack, Register};
+use smmu_arch::{
+    Command, CommandFeatures, Epoch, Event, Features, IdRegisters, Observation, Origin, PortId,
+    SmmuId, StallModel, TlbEntry, Transaction,
+};
+use smmu_bus::{Actor, Answer, Condition, Mmio, Observer, Request, Step};
+use smmu_cache::{GeometryError, Resident};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What an SMMU is built from.
+#[derive(Clone, Debug)]
+pub struct SmmuConfig {
+    /// Number in its machine.
+    pub id: SmmuId,
+    /// ID registers, taken verbatim.
+    pub id_registers: IdRegisters,
+    /// Structures.
+    pub structures: StructureSizes,
+    /// Ports.
+    pub ports: u16,
+}
+
+/// An SMMU. It is shared: look-ups from several threads do not lock.
+#[derive(Debug)]
+pub struct Smmu {
+    id: SmmuId,
+    features: Features,
+    pub(crate) structures: Structures,
+    pub(crate) in_flight: InFlight,
+    /// Grows whenever the registers that transactions depend on change.
+    generation: CachePadded<AtomicU64>,
+    control: Mutex<Control>,
+    /// Held by whoever runs the background work; a CMD_SYNC that waits is kept in it.
+    pub(crate) pump: Mutex<Option<(Work, Condition)>>,
+}
+
+/// What only the register and queue side touches.
+#[derive(Debug)]
+struct Control {
+    registers: RegisterFile,
+    globals: Globals,
+    events: EventQueue,
+    notifications: VecDeque<Notification>,
+    notifying: Option<Notification>,
+    command_under_way: bool,
+    /// Transactions that began before this epoch hold back the acknowledge of SMMUEN = 0.
+    disabled_at: Option<Epoch>,
+}
+
+/// A background actor of an SMMU. At most one of each kind is under way.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// The consumption of a command.
+    Command(CommandConsumer),
+    /// The write of an event record.
+    Event(EventWriter),
+    /// An interrupt or wake-up event.
+    Notify(Notifier),
+}
+
+/// How background work ended.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum WorkOutcome {
+    /// A command was consumed or refused.
+    Command(CommandOutcome),
+    /// A record was written or not.
+    Event(EventOutcome),
+    /// A notification was sent.
+    Notify(NotifyOutcome),
+}
+
+impl Actor for Work {
+    type Outcome = WorkOutcome;
+
+    fn step(&mut self, answer: Answer) -> Step<WorkOutcome> {
+        match self {
+            Self::Command(actor) => rewrap(actor.step(answer), WorkOutcome::Command),
+            Self::Event(actor) => rewrap(actor.step(answer), WorkOutcome::Event),
+            Self::Notify(actor) => rewrap(actor.step(answer), WorkOutcome::Notify),
+        }
+    }
+}
+
+fn rewrap<A, B>(step: Step<A>, wrap: impl FnOnce(A) -> B) -> Step<B> {
+    match step {
+        Step::Need(request) => Step::Need(request),
+        Step::Wait(condition) => Step::Wait(condition),
+        Step::Done(outcome) => Step::Done(wrap(outcome)),
+    }
+}
+
+impl Smmu {
+    /// An SMMU after reset.
+    ///
+    /// # Errors
+    /// A geometry that no structure can have.
+    pub fn new(config: &SmmuConfig) -> Result<Self, GeometryError> {
+        let registers = RegisterFile::new(&config.id_registers);
+        let globals = Globals::of(&registers);
+        Ok(Self {
+            id: config.id,
+            features: *registers.features(),
+            structures: Structures::new(&config.structures)?,
+            in_flight: InFlight::new(config.ports),
+            generation: CachePadded::new(AtomicU64::new(0)),
+            control: Mutex::new(Control {
+                registers,
+                globals,
+                events: EventQueue::default(),
+                notifications: VecDeque::new(),
+                notifying: None,
+                command_under_way: false,
+                disabled_at: None,
+            }),
+            pump: Mutex::new(None),
+        })
+    }
+
+    /// Number in its machine.
+    #[must_use]
+    pub fn id(&self) -> SmmuId {
+        self.id
+    }
+
+    /// Features that its ID registers tell.
+    #[must_use]
+    pub fn features(&self) -> &Features {
+        &self.features
+    }
+
+    /// Ports.
+    #[must_use]
+    pub fn ports(&self) -> u16 {
+        self.in_flight.ports()
+    }
+
+    /// Changes whenever anything changes that a port may have kept of the configuration.
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        // Each counter only grows, so equal sums mean that none has changed.
+        self.generation.load(Ordering::SeqCst)
+            + self.structures.stes.generation()
+            + self.structures.cds.generation()
+    }
+
+    pub(crate) fn globals(&self) -> Globals {
+        self.control.lock().globals
+    }
+
+    /// Answers the requests that concern the structures; `None` for all others, which are the
+    /// runner's.
+    pub fn answer<O: Observer>(
+        &self,
+        origin: &Origin,
+        request: &Request,
+        observer: &mut O,
+    ) -> Option<Answer> {
+        self.structures.answer(origin, request, observer)
+    }
+
+    /// Whether a condition of this SMMU holds.
+    ///
+    /// A CMD_SYNC also waits for the records of transactions that were terminated before it.
+    #[must_use]
+    pub fn holds(&self, condition: Condition) -> bool {
+        match condition {
+            Condition::Drained(epoch) => {
+                self.in_flight.drained(epoch) && self.control.lock().events.is_idle()
+            }
+            Condition::Time(_) | Condition::Lock(_) => false,
+        }
+    }
+
+    /// The next background actor that can start, if any. Ask again until there is none: one of
+    /// each kind can be under way.
+    pub fn work<O: Observer>(&self, observer: &mut O) -> Option<Work> {
+        let mut lost = Vec::new();
+        let work = self.control.lock().next_work(&mut lost, self.command_context());
+        for event in lost {
+            observer.observe(&self.background_origin(), &Observation::EventLost(event));
+        }
+        work
+    }
+
+    /// Applies what a background actor came to.
+    pub fn complete<O: Observer>(&self, outcome: &WorkOutcome, observer: &mut O) {
+        let observation = self.control.lock().complete(outcome);
+        if let Some(observation) = observation {
+            observer.observe(&self.background_origin(), &observation);
+        }
+    }
+
+    /// Origin of what no transaction does.
+    pub fn background_origin(&self) -> Origin {
+        Origin { smmu: self.id, transaction: None, begin: self.structures.log.now() }
+    }
+
+    /// A refused transaction leaves its record, where it has one.
+    pub(crate) fn record(&self, transaction: &Transaction, refused: &Refused) {
+        if let Some(fault) = refused.fault.as_ref().filter(|_| refused.record) {
+            let oas_bits = self.features.oas_bits;
+            let event = Event::from_fault(fault, transaction, refused.access, oas_bits);
+            self.control.lock().events.record(event);
+        }
+    }
+
+    fn command_context(&self) -> impl Fn(&Globals) -> CommandContext + '_ {
+        |globals| CommandContext {
+            features: command_features(&globals.features),
+            e2h: globals.e2h,
+            vmid_ignore: globals.vmid_ignore,
+            now: self.structures.log.now(),
+        }
+    }
+
+    /// Entries of the main TLB by address space.
+    #[must_use]
+    pub fn resident(&self) -> Vec<Resident> {
+        self.structures.tlb.resident()
+    }
+
+    /// Live entries of the main TLB.
+    #[must_use]
+    pub fn tlb_entries(&self) -> Vec<TlbEntry> {
+        self.structures.tlb.entries()
+    }
+
+    /// A port number exists.
+    #[must_use]
+    pub fn has_port(&self, port: PortId) -> bool {
+        port.0 < self.ports()
+    }
+}
+
+impl Control {
+    fn next_work(
+        &mut self,
+        lost: &mut Vec<Event>,
+        context: impl FnOnce(&Globals) -> CommandContext,
+    ) -> Option<Work> {
+        if self.notifying.is_none()
+            && let Some(notification) = self.notifications.pop_front()
+        {
+            self.notifying = Some(notification);
+            return Some(Work::Notify(Notifier::new(notification)));
+        }
+        loop {
+            match self.events.next(&mut self.registers) {
+                event_queue::Next::Write(writer) => return Some(Work::Event(writer)),
+                event_queue::Next::Lost(event) => lost.push(event),
+                event_queue::Next::Idle => break,
+            }
+        }
+        if self.command_under_way || self.sync_is_signalled() {
+            return None;
+        }
+        let entry = command_queue::next_entry(&self.registers)?;
+        self.command_under_way = true;
+        Some(Work::Command(CommandConsumer::new(entry, context(&self.globals))))
+    }
+
+    /// The signal of a CMD_SYNC is on its way: a later command waits for it.
+    fn sync_is_signalled(&self) -> bool {
+        let mut all = self.notifications.iter().chain(&self.notifying);
+        all.any(|notification| notification.abort == Some(GlobalError::MsiCommandQueue))
+    }
+
+    fn complete(&mut self, outcome: &WorkOutcome) -> Option<Observation> {
+        let registers = &mut self.registers;
+        let (notification, observation) = match outcome {
+            WorkOutcome::Command(outcome) => {
+                self.command_under_way = false;
+                let observation = match outcome {
+                    Ok(Command::Sync(_)) => Observation::Synchronised,
+                    Ok(command) => Observation::CommandConsumed(*command),
+                    Err(error) => Observation::CommandFailed(*error),
+                };
+                (command_queue::complete(registers, outcome), Some(observation))
+            }
+            WorkOutcome::Event(outcome) => {
+                let (event, notification) = self.events.complete(registers, *outcome);
+                (notification, event.map(Observation::EventRecorded))
+            }
+            WorkOutcome::Notify(outcome) => {
+                self.notifying = None;
+                (outcome.error().and_then(|error| registers.activate(error)), None)
+            }
+        };
+        self.notifications.extend(notification);
+        observation
+    }
+}
+
+impl Mmio for Smmu {
+    fn mmio_read(&self, offset: u64, bytes: u8) -> u64 {
+        let mut control = self.control.lock();
+        if offset == u64::from(Cr0Ack::OFFSET) {
+            self.acknowledge(&mut control);
+        }
+        control.registers.read(offset, bytes)
+    }
+
+    /// Registers change at once; what follows from them is background work.
+    fn mmio_write(&self, offset: u64, bytes: u8, value: u64) {
+        let mut control = self.control.lock();
+        let was_enabled = control.globals.enabled;
+        if control.registers.write(offset, bytes, value).is_none() {
+            return;
+        }
+        control.registers.acknowledge_irq_ctrl();
+        control.registers.finish_gbpa_update();
+        let globals = Globals::of(&control.registers);
+        if globals != control.globals {
+            control.globals = globals;
+            self.generation.fetch_add(1, Ordering::SeqCst);
+        }
+        if was_enabled && !globals.enabled {
+            control.disabled_at = Some(self.structures.log.advance());
+        }
+        self.acknowledge(&mut control);
+    }
+}
+
+impl Smmu {
+    fn acknowledge(&self, control: &mut Control) {
+        let drained = control.disabled_at.is_none_or(|epoch| self.in_flight.drained(epoch));
+        if drained {
+            control.disabled_at = None;
+        }
+        control.registers.acknowledge_cr0(drained);
+    }
+}
+
+/// What of the features decides about commands.
+fn command_features(features: &Features) -> CommandFeatures {
+    CommandFeatures {
+        stage1: features.s1p,
+        stage2: features.s2p,
+        hyp: features.hyp,
+        ats: features.ats,
+        pri: features.pri,
+        stall: features.stall_model != StallModel::TerminateOnly,
+        vmid16: features.vmid16,
+        asid16: features.asid16,
+        ril: features.ril,
+        mpam: false,
+        dpt: false,
+        ds: false,
+    }
+}

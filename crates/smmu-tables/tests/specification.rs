@@ -1,0 +1,164 @@
+//! The walk held against `spec/descriptors.toml`: granules, start levels and worked examples.
+
+mod common;
+
+use common::*;
+use serde::Deserialize;
+use smmu_arch::*;
+use smmu_tables::{Geometry, Walk, WalkAnswer, WalkStep, run};
+
+#[derive(Deserialize)]
+struct Sheet {
+    granule: Vec<GranuleRow>,
+    s1_start: Vec<StartRow>,
+    s2_start: Vec<StartRow>,
+    example: Vec<Example>,
+}
+
+#[derive(Deserialize)]
+struct GranuleRow {
+    name: String,
+    shift: u32,
+    stride: u32,
+    levels: Vec<LevelRow>,
+}
+
+#[derive(Deserialize)]
+struct LevelRow {
+    level: i8,
+    shift: u32,
+    block: String,
+    contiguous_entries: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct StartRow {
+    granule: String,
+    s2sl0: Option<u8>,
+    n_min: u8,
+    n_max: u8,
+    level: i8,
+    start_shift: u32,
+    start_entries: Option<u64>,
+    requires: String,
+}
+
+#[derive(Deserialize)]
+struct Example {
+    stage: String,
+    granule: String,
+    n: u8,
+    address: u64,
+    start_level: i8,
+    concatenated: u64,
+    indexes: Vec<Index>,
+    page_offset: u64,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    level: i8,
+    index: u64,
+}
+
+fn sheet() -> Sheet {
+    toml::from_str(include_str!("../../../spec/descriptors.toml")).expect("the sheet is TOML")
+}
+
+fn granule(name: &str) -> Granule {
+    Granule::ALL.into_iter().find(|g| g.to_string() == name).expect("a granule")
+}
+
+#[test]
+fn granules_have_the_shifts_blocks_and_contiguous_groups_of_the_sheet() {
+    for row in sheet().granule {
+        let granule = granule(&row.name);
+        assert_eq!((granule.shift(), granule.stride()), (row.shift, row.stride));
+        for level in row.levels {
+            assert_eq!(granule.level_shift(level.level), level.shift);
+            assert_eq!(
+                1 << granule.contiguous_log2(level.level),
+                level.contiguous_entries.unwrap_or(1)
+            );
+            let never = ["none", "only with"].iter().any(|text| level.block.contains(text));
+            let leaf = level.level == 3 || granule.has_block(level.level, false);
+            assert_eq!(leaf, !never && !level.block.contains("only when"), "{}", level.block);
+        }
+    }
+}
+
+/// What the first step of a walk reads.
+fn first_read(regime: &Regime, input: u64) -> (u64, i8) {
+    match Walk::new(regime, input, READ).step(regime, WalkAnswer::Start) {
+        WalkStep::Read { pa, why: Why::Descriptor { level, .. } } => (pa.0, level),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_stage_1_input_size_starts_at_its_level() {
+    let built_in = |row: &StartRow| !row.requires.contains("STT") && !row.requires.contains("DS");
+    for row in sheet().s1_start.iter().filter(|row| built_in(row)) {
+        for n in row.n_min..=row.n_max {
+            let geometry = Geometry::stage1(granule(&row.granule), n, 48);
+            let regime = regime(Some(stage1(geometry.root_at(0x1000_0000))), None);
+            let entries = 1u64 << (u32::from(n) - row.start_shift);
+            assert_eq!(first_read(&regime, 0), (0x1000_0000, row.level));
+            let last = 0x1000_0000 + (entries - 1) * 8;
+            assert_eq!(first_read(&regime, (1 << n) - 1), (last, row.level), "{} {n}", row.granule);
+            if n == row.n_max {
+                assert_eq!(Some(entries), row.start_entries);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_stage_2_start_level_concatenates_its_tables() {
+    for row in sheet().s2_start.iter().filter(|row| !row.requires.contains("DS")) {
+        let granule = granule(&row.granule);
+        let code = row.s2sl0.expect("S2SL0");
+        assert_eq!(stage2_start_level(granule, code, true), Some(row.level));
+        for n in row.n_min..=row.n_max.min(52) {
+            let tables = 1u64 << (u32::from(n)).saturating_sub(row.start_shift + granule.stride());
+            let log2 = stage2_concatenation_log2(granule, row.level, u32::from(n));
+            assert_eq!(log2.map(|log2| 1 << log2), Some(tables));
+            let regime = regime(None, Some(stage2(root(0x1000_0000, n, granule, row.level))));
+            let last = 0x1000_0000 + ((1u64 << (u32::from(n) - row.start_shift)) - 1) * 8;
+            assert_eq!(first_read(&regime, (1 << n) - 1), (last, row.level));
+        }
+    }
+}
+
+#[test]
+fn worked_examples_read_the_entries_that_the_sheet_names() {
+    for example in sheet().example {
+        let granule = granule(&example.granule);
+        let root = root(0x1000_0000, example.n, granule, example.start_level);
+        let (regime, leaf) = match example.stage.as_str() {
+            "s1" => (regime(Some(stage1(root)), None), PAGE | AF | UNPRIVILEGED),
+            _ => (regime(None, Some(stage2(root))), PAGE | AF | S2_READ | S2_NORMAL),
+        };
+        // Tables 16 MiB apart, the page behind them.
+        let table = |step: usize| 0x1000_0000 + 0x100_0000 * step as u64;
+        let last = example.indexes.len() - 1;
+        let memory = Words::default();
+        let mut expected = Vec::new();
+        for (step, Index { level, index }) in example.indexes.iter().enumerate() {
+            assert_eq!(*level, example.start_level + step as i8);
+            let at = table(step) + index * 8;
+            memory.set(at, table(step + 1) | if step == last { leaf } else { TABLE });
+            expected.push(at);
+        }
+        let walked = run(Walk::new(&regime, example.address, READ), &regime, &memory)
+            .unwrap_or_else(|fault| panic!("{:#x}: {fault:?}", example.address));
+        assert_eq!(*memory.reads.borrow(), expected);
+        assert_eq!(walked.output.0, table(last + 1) | example.page_offset);
+        assert_eq!(usize::from(walked.fetches), example.indexes.len());
+        if example.stage == "s2" {
+            let log2 =
+                stage2_concatenation_log2(granule, example.start_level, u32::from(example.n));
+            assert_eq!(log2.map(|log2| 1 << log2), Some(example.concatenated));
+        }
+    }
+}
