@@ -12,9 +12,7 @@ mod memory;
 mod report;
 mod run;
 
-pub use case::{
-    Bytes, Case, CaseStep, Comparison, Dma, DmaResult, Model, ReadWrite, Stages,
-};
+pub use case::{Bytes, Case, CaseStep, Comparison, Dma, DmaResult, Model, ReadWrite, Stages};
 pub use command::{Options, command, replay, replay_cases};
 pub use compare::{Answer, Difference, Verdict, compare};
 pub use load::{ReplayError, load};

@@ -4,9 +4,7 @@ use super::case::{Bytes, Case, CaseStep, Dma, DmaResult, ReadWrite};
 use super::memory::CaseMemory;
 use serde::{Deserialize, Serialize};
 use smmu_arch::registers::{CmdqBase, CmdqProd, EventqBase, EventqCons, EventqProd, Register};
-use smmu_arch::{
-    Access, Direction, Iova, Pa, PortId, SmmuId, StreamId, SubstreamId, Transaction,
-};
+use smmu_arch::{Access, Direction, Iova, Pa, PortId, SmmuId, StreamId, SubstreamId, Transaction};
 use smmu_bus::{InterruptLine, InterruptSink, Memory, Mmio};
 use smmu_cache::TlbShape;
 use smmu_device::{Port, Smmu, SmmuConfig, StructureSizes};
@@ -50,7 +48,7 @@ impl Bench {
             id: SmmuId(0),
             id_registers: case.smmu.stage.id_registers(),
             structures: StructureSizes {
-                tlb: TlbShape::Unbounded,
+                tlb: TlbShape::UnboundedByAsid,
                 ste_cache: None,
                 cd_cache: None,
             },
