@@ -107,21 +107,58 @@ pub enum CaseStep {
     ExpectEvents(bool),
 }
 
-/// One access by a device: Non-secure, privileged, data.
+/// One access by a device: Non-secure, privileged, data. It is one transaction, with one
+/// translation: a case in which it leaves its page of 4 KiB is not accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(try_from = "DmaWords")]
 pub struct Dma {
     /// StreamID.
     pub sid: u32,
     /// SubstreamID.
-    #[serde(default)]
     pub ssid: Option<u32>,
     /// Input address.
     pub iova: u64,
     /// Direction.
     pub rw: ReadWrite,
-    /// Bytes, 1 to 4096; the access does not leave a page of 4 KiB, so that it has one translation.
-    #[serde(default = "four")]
+    /// Bytes, 1 to 4096.
     pub len: u32,
+}
+
+impl Dma {
+    /// Bytes of the smallest page.
+    const PAGE: u64 = 4096;
+
+    /// Whether it has bytes, and all of them in one page.
+    pub(super) fn has_one_translation(&self) -> bool {
+        self.len != 0 && u64::from(self.len) <= Self::PAGE - self.iova % Self::PAGE
+    }
+}
+
+/// A DMA as it is written.
+#[derive(Deserialize)]
+struct DmaWords {
+    sid: u32,
+    #[serde(default)]
+    ssid: Option<u32>,
+    iova: u64,
+    rw: ReadWrite,
+    #[serde(default = "four")]
+    len: u32,
+}
+
+impl TryFrom<DmaWords> for Dma {
+    type Error = String;
+
+    fn try_from(words: DmaWords) -> Result<Self, String> {
+        let DmaWords { sid, ssid, iova, rw, len } = words;
+        let dma = Self { sid, ssid, iova, rw, len };
+        dma.has_one_translation().then_some(dma).ok_or_else(|| {
+            format!(
+                "a DMA of {len} bytes at {iova:#x}: it has 1 byte or more, and stays in a page of \
+                 4 KiB"
+            )
+        })
+    }
 }
 
 const fn four() -> u32 {

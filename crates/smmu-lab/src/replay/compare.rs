@@ -239,3 +239,38 @@ fn compare_reads(case: &Case, got: &[u64], differences: &mut Vec<Difference>) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words as QEMU recorded them, and the bits of them that its cases compare.
+    #[test]
+    fn the_usual_mask_leaves_what_an_event_says() {
+        let all = u64::MAX;
+        for (words, mask) in [
+            // F_TRANSLATION of stage 1, CLASS IN.
+            ([0x19_0000_0010, 0x208_0000_0000, 8, 0], [all, 0x388_8000_0000, all, 0]),
+            // F_TRANSLATION of stage 2, CLASS IN.
+            (
+                [0x19_0000_0010, 0x288_0000_0000, 8, 0x1000],
+                [all, 0x388_8000_0000, all, 0xf_ffff_ffff_f000],
+            ),
+            // F_ACCESS of stage 2, CLASS TT.
+            (
+                [0x19_0000_0012, 0x180_0000_0000, 8, 0x1000],
+                [all, 0x380_8000_0000, all, 0xf_ffff_ffff_f000],
+            ),
+            // F_WALK_EABT.
+            (
+                [0x19_0000_000b, 0x100_0000_0000, 8, 0x1000],
+                [all, 0x380_8000_0000, all, 0xf_ffff_ffff_fff8],
+            ),
+            // F_STE_FETCH, C_BAD_STE.
+            ([0x19_0000_0003, 0, 0, 0x1000], [all, 0, 0, 0xf_ffff_ffff_fff8]),
+            ([0x19_0000_0004, 0, 0, 0], [all, 0, 0, 0]),
+        ] {
+            assert_eq!(usual_mask(&words), mask, "{words:x?}");
+        }
+    }
+}
