@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> (usize, String) {
-        let wrong = parse(text.as_bytes()).err().expect("refused");
+        let wrong = parse(text.as_bytes()).expect_err("refused");
         assert!(!wrong.remedy.is_empty());
         (wrong.line, wrong.cause)
     }
