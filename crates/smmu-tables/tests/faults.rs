@@ -215,7 +215,7 @@ fn an_output_of_stage_1_beyond_the_range_of_stage_2_is_a_translation_fault_of_st
     let found = nested_fault(|memory| memory.set(s1_l3_entry() + UP, 1 << 40 | S1_RW | PAGE));
     assert_eq!(found, s2(Translation, FaultClass::In, 1 << 40 | 0x567));
     let found = nested_fault(|memory| memory.set(S1_L1 + UP, 1 << 40 | TABLE));
-    assert_eq!(found, s2(Translation, FaultClass::Tt, 1 << 40 | 9 * 8));
+    assert_eq!(found, s2(Translation, FaultClass::Tt, (1 << 40) + 9 * 8));
 }
 
 #[test]
@@ -359,6 +359,15 @@ fn a_contiguous_group_is_one_leaf_if_its_place_fits() {
     assert_eq!(group(0x4000_0000 + (5 << 14)), (0, 21, 0x4000_0000, 0x4000_0000 + (5 << 14)));
     // The hint promises what this output cannot keep.
     assert_eq!(group(0x4000_0000), (5 << 14, 14, 0x4000_0000, 0x4000_0000));
+}
+
+#[test]
+fn a_contiguous_group_wider_than_the_input_range_is_no_group() {
+    // Two entries of level 2 under 22 input bits; a group would have sixteen.
+    let regime = regime(None, Some(stage2(root(0x10_0000, 22, Granule::K4, 2))));
+    let memory = Words::new(&[(0x10_0008, 0x4020_0000 | 1 << 52 | S2_RW | BLOCK)]);
+    let entry = run(Walk::new(&regime, 0x20_0000, READ), &regime, &memory).expect("mapped").entry;
+    assert_eq!((entry.input, entry.size_log2), (0x20_0000, 21));
 }
 
 #[test]
