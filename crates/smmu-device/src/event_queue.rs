@@ -66,6 +66,11 @@ impl EventQueue {
         }
     }
 
+    /// A writer is under way.
+    pub(crate) const fn is_writing(&self) -> bool {
+        self.busy
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.waiting.is_empty()
     }
