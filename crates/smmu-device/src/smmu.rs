@@ -311,8 +311,8 @@ impl Control {
                 (command_queue::complete(registers, outcome), Some(observation))
             }
             WorkOutcome::Event(outcome) => {
-                let (event, notification) = self.events.complete(registers, *outcome);
-                (notification, event.map(Observation::EventRecorded))
+                let (observation, notification) = self.events.complete(registers, *outcome);
+                (notification, observation)
             }
             WorkOutcome::Notify(outcome) => {
                 self.notifying = None;
