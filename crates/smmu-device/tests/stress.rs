@@ -43,7 +43,10 @@ impl Shared<'_> {
             let outcome = port.translate(self.memory, &read(self.stream, IOVA));
             if let Ok(granted) = outcome {
                 let generation = (granted.output.0 - OUTPUT) >> 12;
-                assert!(generation > over, "began after the CMD_SYNC, used generation {generation}");
+                assert!(
+                    generation > over,
+                    "began after the CMD_SYNC, used generation {generation}"
+                );
                 let over = self.over.load(Ordering::SeqCst);
                 assert!(generation > over, "in flight, but generation {generation} was given away");
             }
