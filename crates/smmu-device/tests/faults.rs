@@ -314,6 +314,23 @@ fn ste_s2r_governs_stage_2_faults_and_they_abort() {
     }
 }
 
+/// No transaction of this model can stall: one that should aborts, and is recorded (a choice).
+#[test]
+fn a_fault_that_would_stall_aborts_with_a_record() {
+    let mut setup = Setup::default();
+    setup.ids.idr0 &= !(3 << 24); // STALL_MODEL = 0
+    let (mut bench, stream) = bench_with(setup, Kind::Nested);
+    edit_cd(&bench, stream, |cd| (cd.a, cd.r, cd.s) = (false, false, true));
+    edit_ste(&bench, stream, |ste| (ste.s2_r, ste.s2_s) = (false, true));
+    let nested = Space { kind: Kind::Nested, vmid: 1, asid: 7 };
+    bench.map(nested, 0x2000, 0x5000_0000, 0x1000, Prot::READ);
+    for iova in [0x2000, 0x3000] {
+        let refused = bench.dma(&read(stream, iova)).expect_err("not mapped");
+        let event = bench.event().expect("a record");
+        assert!(!refused.read_zero && !event.is_stall());
+    }
+}
+
 /// F_WALK_EABT is recorded and aborts, whatever A and R say.
 #[test]
 fn an_external_abort_is_always_recorded() {
