@@ -33,7 +33,7 @@ fn offset() -> impl Strategy<Value = u64> {
 /// Words that point into RAM, have few bits, or are anything.
 fn word() -> impl Strategy<Value = u64> {
     prop_oneof![
-        4 => (0..RAM_BYTES / 4096, 0u64..4096).prop_map(|(page, low)| RAM.0 + (page << 12) | low),
+        4 => (0..RAM_BYTES / 4096, 0u64..4096).prop_map(|(page, low)| RAM.0 + (page << 12) + low),
         2 => (0u32..64, 0u32..64).prop_map(|(a, b)| 1 << a | 1 << b),
         2 => 0u64..64,
         2 => any::<u64>(),

@@ -66,7 +66,7 @@ impl Shared<'_> {
         for words in all {
             let index = next & 63;
             self.memory.write_words(COMMANDS.offset(index * 16), words).expect("RAM");
-            next = next + 1 & 127;
+            next = (next + 1) & 127;
         }
         self.smmu.mmio_write(at::CMDQ_PROD, 4, next);
         while self.smmu.mmio_read(at::CMDQ_CONS, 4) != next {
