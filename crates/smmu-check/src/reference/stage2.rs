@@ -101,9 +101,14 @@ impl Stage2 {
             }
     }
 
-    /// Whether MemAttr names a Device type.
+    /// Whether MemAttr names a Device type; the reserved encodings (4, 8 and 12, and 4 with S2FWB)
+    /// count as one.
     fn is_device(&self, leaf: u64) -> bool {
-        if self.forced_write_back { leaf >> 2 & 7 <= 3 } else { leaf >> 2 & 0xf <= 3 }
+        if self.forced_write_back {
+            return leaf >> 2 & 7 <= 4;
+        }
+        let (outer, inner) = (leaf >> 4 & 3, leaf >> 2 & 3);
+        outer == 0 || inner == 0
     }
 }
 
