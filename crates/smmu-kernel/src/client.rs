@@ -152,6 +152,12 @@ impl<'k> Container<'k> {
         Ok(Self { process: *process, fd })
     }
 
+    /// A container that is open already under this number: one that was handed over.
+    #[must_use]
+    pub const fn from_fd(process: &Process<'k>, fd: i32) -> Self {
+        Self { process: *process, fd }
+    }
+
     /// The descriptor.
     #[must_use]
     pub const fn fd(&self) -> i32 {
@@ -271,6 +277,12 @@ impl<'k> Group<'k> {
     pub fn open(process: &Process<'k>, number: u32) -> Result<Self, Errno> {
         let fd = process.kernel.open(process.cpu, &format!("/dev/vfio/{number}"))?;
         Ok(Self { process: *process, fd })
+    }
+
+    /// A group that is open already under this number: one that was handed over.
+    #[must_use]
+    pub const fn from_fd(process: &Process<'k>, fd: i32) -> Self {
+        Self { process: *process, fd }
     }
 
     /// The descriptor.

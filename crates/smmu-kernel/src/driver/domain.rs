@@ -11,7 +11,7 @@ use crate::Errno;
 use crate::faults::FaultSwitch;
 use crate::log::Notice;
 use crate::personality::Personality;
-use smmu_arch::{Asid, Features, Granule, Pa, Promise, SmmuId, Stage, StreamId, Vmid};
+use smmu_arch::{Features, Granule, Pa, Promise, SmmuId, Stage, StreamId, Vmid};
 use smmu_tables::{BuildError, Geometry, Prot, Retired, Table};
 
 /// What a domain is for.
@@ -73,7 +73,7 @@ impl Domain {
         let table = Table::new(env.cpu, geometry, &mut TablePages(env)).map_err(build_errno)?;
         let numbered = match kind {
             _ if !stage2 => {
-                allocate_asid(env, smmu).map(|asid| (Tag::Stage1(asid), Ownership::Asid))
+                smmu.allocate_asid(env).map(|asid| (Tag::Stage1(asid), Ownership::Asid))
             }
             DomainKind::Nesting { vmid } if fixed => {
                 shared_vmid(env, vmid).map(|vmid| (Tag::Stage2(vmid), Ownership::SharedVmid))
@@ -302,7 +302,7 @@ impl Domain {
         // A table that does not answer is lost.
         let _ = self.table.free(env.cpu, &mut TablePages(env));
         match (self.tag, self.ownership) {
-            (Tag::Stage1(asid), _) => free_asid(env, smmu, asid),
+            (Tag::Stage1(asid), _) => smmu.free_asid(env, asid),
             (Tag::Stage2(vmid), Ownership::SharedVmid) => {
                 env.driver.shared_vmids.release(env, vmid);
             }
@@ -344,17 +344,6 @@ fn flush(env: Env<'_>, smmu: &Smmu, tag: Tag) {
     let mut batch = Batch::new(env, smmu);
     batch.add(tag.everything());
     if env.has(FaultSwitch::ReuseOrder) { batch.leave() } else { batch.sync() }
-}
-
-fn allocate_asid(env: Env<'_>, smmu: &Smmu) -> Result<Asid, Errno> {
-    let asid = smmu.asids.with(env.cpu, |asids| asids.allocate()).map(Asid).ok_or(Errno::ENOSPC)?;
-    env.cpu.promise(Promise::AsidAssigned { smmu: smmu.id, asid });
-    Ok(asid)
-}
-
-fn free_asid(env: Env<'_>, smmu: &Smmu, asid: Asid) {
-    smmu.asids.with(env.cpu, |asids| asids.free(asid.0));
-    env.cpu.promise(Promise::AsidFreed { smmu: smmu.id, asid });
 }
 
 /// The series keeps 16 bits of the number, and takes 0 for "none told" (bug B4).

@@ -3,9 +3,11 @@
 //! Architecture: IHI 0070. What Linux does is told from its published sources' behaviour; each
 //! place where this driver is simpler says so.
 
+mod asid;
 mod counters;
 mod domain;
 mod entries;
+mod entry_writer;
 mod events;
 mod heap;
 mod ids;
@@ -15,7 +17,6 @@ mod queue;
 mod registers;
 mod reset;
 mod sharing;
-mod ste_writer;
 mod strtab;
 mod vmid;
 

@@ -1,7 +1,9 @@
 //! The kernel over a tiny machine.
 
 mod boot;
+mod lifecycle;
 mod platform;
 mod sequences;
+mod together;
 mod vfio;
 mod vmid;
