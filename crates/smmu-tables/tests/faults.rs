@@ -362,6 +362,15 @@ fn a_contiguous_group_is_one_leaf_if_its_place_fits() {
 }
 
 #[test]
+fn a_contiguous_group_wider_than_the_input_range_is_no_group() {
+    // Two entries of level 2 under 22 input bits; a group would have sixteen.
+    let regime = regime(None, Some(stage2(root(0x10_0000, 22, Granule::K4, 2))));
+    let memory = Words::new(&[(0x10_0008, 0x4020_0000 | 1 << 52 | S2_RW | BLOCK)]);
+    let entry = run(Walk::new(&regime, 0x20_0000, READ), &regime, &memory).expect("mapped").entry;
+    assert_eq!((entry.input, entry.size_log2), (0x20_0000, 21));
+}
+
+#[test]
 fn the_smaller_leaf_of_both_stages_sizes_the_entry() {
     let memory = nested_tables();
     // A 2 MiB block of stage 1 over a page of stage 2.

@@ -1,0 +1,268 @@
+//! What a machine file comes to, with presets and defaults filled in.
+
+use smmu_arch::IdRegisters;
+
+use super::smmu::{ConfigCache, Index, Replacement, Shape, Smmu, Tlb};
+use super::{
+    Device, MEMORY_BASE, MEMORY_BYTES, MachineFile, REGISTERS_BASE, REGISTERS_STRIDE,
+    with_overrides,
+};
+use crate::names::{copies, numbered};
+use crate::presets::{self, Preset};
+use crate::{Path, Problem, suggest};
+
+/// A machine, ready to be built: nothing in it is left to a default, everything is checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Blueprint {
+    /// Memory regions, in the order of the file.
+    pub memory: Vec<MemoryRegion>,
+    /// SMMUs, in the order of the file.
+    pub smmus: Vec<SmmuBlueprint>,
+    /// Devices, in the order of the file, copies written out.
+    pub devices: Vec<DeviceBlueprint>,
+}
+
+/// A region of memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MemoryRegion {
+    /// First physical address, aligned to 4 KiB.
+    pub base: u64,
+    /// Size in bytes, a multiple of 4 KiB, at least 4 KiB; `base + bytes` does not overflow.
+    pub bytes: u64,
+}
+
+/// An SMMU.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SmmuBlueprint {
+    /// Name, unique in the machine.
+    pub name: String,
+    /// Physical address of page 0 of its registers.
+    pub registers: u64,
+    /// The preset that it was made from.
+    pub preset: &'static str,
+    /// ID registers.
+    pub ids: IdRegisters,
+    /// Main TLB.
+    pub tlb: TlbBlueprint,
+    /// STE cache.
+    pub ste_cache: CacheBlueprint,
+    /// CD cache.
+    pub cd_cache: CacheBlueprint,
+}
+
+/// The main TLB.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TlbBlueprint {
+    /// Forgets nothing by itself.
+    Unbounded,
+    /// Sets of ways.
+    SetAssociative {
+        /// Entries, 1 to 2^20.
+        entries: u32,
+        /// Entries of a set; 0 for one set that holds all. `entries / ways` is a power of two.
+        ways: u32,
+        /// How the set is found.
+        index: Index,
+        /// Which entry of a full set goes.
+        replacement: Replacement,
+    },
+}
+
+/// A cache of STEs or CDs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CacheBlueprint {
+    /// Forgets nothing by itself.
+    Unbounded,
+    /// First in, first out over this many entries; 0 = no cache.
+    Entries(u32),
+}
+
+/// A device.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeviceBlueprint {
+    /// Name, unique in the machine.
+    pub name: String,
+    /// The SMMU it stands behind: index into [`Blueprint::smmus`].
+    pub smmu: usize,
+    /// StreamIDs, unique on the SMMU; at least one.
+    pub streams: Vec<u32>,
+    /// IOMMU group: devices with the same number are owned together.
+    pub group: u32,
+    /// `[[device]]` of the file that it comes from, from 0.
+    pub entry: usize,
+}
+
+impl Blueprint {
+    /// The device of a name.
+    #[must_use]
+    pub fn device(&self, name: &str) -> Option<&DeviceBlueprint> {
+        self.devices.iter().find(|device| device.name == name)
+    }
+
+    /// The index of the SMMU of a name.
+    #[must_use]
+    pub fn smmu(&self, name: &str) -> Option<usize> {
+        self.smmus.iter().position(|smmu| smmu.name == name)
+    }
+
+    /// Bytes of memory of all regions.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory.iter().fold(0, |sum, region| sum.saturating_add(region.bytes))
+    }
+}
+
+impl MachineFile {
+    /// The blueprint as far as it can be told, and everything that is wrong with it.
+    pub(crate) fn resolve(&self) -> (Blueprint, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let smmus = self.resolve_smmus(&mut problems);
+        let devices = self.resolve_devices(&smmus, &mut problems);
+        let blueprint = Blueprint { memory: self.regions(), smmus, devices };
+        self.check(&blueprint, &mut problems);
+        (blueprint, problems)
+    }
+
+    fn regions(&self) -> Vec<MemoryRegion> {
+        if self.memory.is_empty() {
+            return vec![MemoryRegion { base: MEMORY_BASE, bytes: MEMORY_BYTES }];
+        }
+        self.memory.iter().map(|one| MemoryRegion { base: one.base, bytes: one.bytes.0 }).collect()
+    }
+
+    fn resolve_smmus(&self, problems: &mut Vec<Problem>) -> Vec<SmmuBlueprint> {
+        let only = [Smmu { name: "smmu0".to_owned(), ..Smmu::default() }];
+        let entries = if self.smmu.is_empty() { &only[..] } else { &self.smmu };
+        let base = preset(self.preset.as_deref(), &Path::root().key("preset"), problems);
+        entries
+            .iter()
+            .enumerate()
+            .map(|(index, smmu)| {
+                let path = Path::root().key("smmu").index(index);
+                let preset = match &smmu.preset {
+                    Some(name) => preset(Some(name), &path.key("preset"), problems),
+                    None => base,
+                };
+                let registers =
+                    smmu.registers.unwrap_or(REGISTERS_BASE + index as u64 * REGISTERS_STRIDE);
+                SmmuBlueprint {
+                    name: smmu.name.clone(),
+                    registers,
+                    preset: preset.name,
+                    ids: with_overrides(preset.ids, &smmu.id, &path.key("id"), problems),
+                    tlb: tlb_over(preset.tlb, &smmu.tlb),
+                    ste_cache: cache_over(preset.ste_cache, smmu.ste_cache),
+                    cd_cache: cache_over(preset.cd_cache, smmu.cd_cache),
+                }
+            })
+            .collect()
+    }
+
+    fn resolve_devices(
+        &self,
+        smmus: &[SmmuBlueprint],
+        problems: &mut Vec<Problem>,
+    ) -> Vec<DeviceBlueprint> {
+        if self.device.is_empty() {
+            return (0..4).map(default_device).collect();
+        }
+        let mut devices = Vec::new();
+        for (entry, device) in self.device.iter().enumerate() {
+            let path = Path::root().key("device").index(entry);
+            let smmu = smmu_of(device, smmus, &path, problems);
+            for copy in 0..copies(device.count) {
+                let group = device.group.unwrap_or_else(|| self.free_group(devices.len()));
+                let streams = streams_of_copy(device, copy);
+                let name = numbered(&device.name, copy);
+                devices.push(DeviceBlueprint { name, smmu, streams, group, entry });
+            }
+        }
+        devices
+    }
+
+    /// A group number for the `index`th device that no device of the file names.
+    fn free_group(&self, index: usize) -> u32 {
+        let above = self.device.iter().filter_map(|device| device.group).max();
+        above.map_or(0, |group| group.saturating_add(1)).saturating_add(index as u32)
+    }
+}
+
+fn streams_of_copy(device: &Device, copy: u32) -> Vec<u32> {
+    let by = copy.saturating_mul(device.streams.len() as u32);
+    device.streams.iter().map(|stream| stream.saturating_add(by)).collect()
+}
+
+fn default_device(number: u32) -> DeviceBlueprint {
+    DeviceBlueprint {
+        name: format!("nic{number}"),
+        smmu: 0,
+        streams: vec![number + 1],
+        group: number,
+        entry: 0,
+    }
+}
+
+fn preset(name: Option<&str>, at: &Path, problems: &mut Vec<Problem>) -> &'static Preset {
+    let name = name.unwrap_or(presets::DEFAULT);
+    presets::find(name).unwrap_or_else(|| {
+        let help = suggest::remedy(name, presets::all().iter().map(|preset| preset.name));
+        problems.push(Problem::new(at.clone(), format!("no preset is named `{name}`"), help));
+        presets::reference()
+    })
+}
+
+fn smmu_of(
+    device: &Device,
+    smmus: &[SmmuBlueprint],
+    path: &Path,
+    problems: &mut Vec<Problem>,
+) -> usize {
+    let names = || smmus.iter().map(|smmu| smmu.name.as_str());
+    match &device.smmu {
+        None if smmus.len() > 1 => {
+            let what = format!("device `{}` does not say which SMMU it stands behind", device.name);
+            let names: Vec<_> = names().collect();
+            let help = format!("add `smmu = \"…\"`: one of {}", names.join(", "));
+            problems.push(Problem::new(path.clone(), what, help));
+            0
+        }
+        None => 0,
+        Some(name) => names().position(|one| one == name).unwrap_or_else(|| {
+            let help = suggest::remedy(name, names());
+            let what = format!("no SMMU is named `{name}`");
+            problems.push(Problem::new(path.key("smmu"), what, help));
+            0
+        }),
+    }
+}
+
+/// A TLB with the keys of the file over it.
+pub(crate) fn tlb_over(under: TlbBlueprint, over: &Tlb) -> TlbBlueprint {
+    let sized = over.entries.is_some()
+        || over.ways.is_some()
+        || over.index.is_some()
+        || over.replacement.is_some();
+    let (entries, ways, index, replacement) = match (over.shape, under) {
+        (Some(Shape::Unbounded), _) => return TlbBlueprint::Unbounded,
+        (None, TlbBlueprint::Unbounded) if !sized => return TlbBlueprint::Unbounded,
+        (_, TlbBlueprint::Unbounded) => (2048, 4, Index::Page, Replacement::RoundRobin),
+        (_, TlbBlueprint::SetAssociative { entries, ways, index, replacement }) => {
+            (entries, ways, index, replacement)
+        }
+    };
+    TlbBlueprint::SetAssociative {
+        entries: over.entries.unwrap_or(entries),
+        ways: over.ways.unwrap_or(ways),
+        index: over.index.unwrap_or(index),
+        replacement: over.replacement.unwrap_or(replacement),
+    }
+}
+
+/// A configuration cache with the keys of the file over it.
+pub(crate) fn cache_over(under: CacheBlueprint, over: ConfigCache) -> CacheBlueprint {
+    match (over.shape, over.entries) {
+        (Some(_), _) => CacheBlueprint::Unbounded,
+        (None, Some(entries)) => CacheBlueprint::Entries(entries),
+        (None, None) => under,
+    }
+}

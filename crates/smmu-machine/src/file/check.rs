@@ -1,0 +1,255 @@
+//! What a machine has to keep.
+
+use std::collections::BTreeMap;
+
+use smmu_arch::Features;
+
+use super::{
+    Blueprint, CacheBlueprint, MachineFile, REGISTERS_BYTES, SmmuBlueprint, TlbBlueprint,
+    unmodelled,
+};
+use crate::names::{check_copies, check_names};
+use crate::presets;
+use crate::{Path, Problem};
+
+/// Most entries of a TLB.
+const TLB_ENTRIES_MAX: u32 = 1 << 20;
+const PAGE: u64 = 0x1000;
+const REGISTERS_ALIGNMENT: u64 = 0x1_0000;
+
+impl MachineFile {
+    /// Adds everything that is wrong with the machine to `problems`.
+    pub(super) fn check(&self, blueprint: &Blueprint, problems: &mut Vec<Problem>) {
+        self.check_memory(problems);
+        check_names(self.smmu.iter().map(|one| one.name.as_str()), "smmu", "SMMU", problems);
+        check_names(self.device.iter().map(|one| one.name.as_str()), "device", "device", problems);
+        for (index, smmu) in blueprint.smmus.iter().enumerate() {
+            let path = Path::root().key("smmu").index(index);
+            check_registers(blueprint, index, &path, problems);
+            check_structures(smmu, &path, problems);
+            check_identification(smmu, &path.key("id"), problems);
+            self.check_shapes(index, &path, problems);
+        }
+        self.check_devices(problems);
+        check_streams(blueprint, problems);
+        check_groups(blueprint, problems);
+    }
+
+    fn check_memory(&self, problems: &mut Vec<Problem>) {
+        for (index, region) in self.memory.iter().enumerate() {
+            let path = Path::root().key("memory").index(index);
+            if !region.base.is_multiple_of(PAGE) {
+                let what = format!("memory at {:#x} is not aligned to 4 KiB", region.base);
+                let help = format!("use {:#x}", region.base / PAGE * PAGE);
+                problems.push(Problem::new(path.key("base"), what, help));
+            }
+            if region.bytes.0 == 0 || !region.bytes.0.is_multiple_of(PAGE) {
+                let what = format!("{} is no whole number of 4 KiB pages", region.bytes);
+                problems.push(Problem::new(path.key("bytes"), what, "give a multiple of 4KiB"));
+            }
+            if region.base.checked_add(region.bytes.0).is_none_or(|end| end > 1 << 52) {
+                let what = format!("{} at {:#x} end beyond 2^52", region.bytes, region.base);
+                let help = "physical addresses have at most 52 bits";
+                problems.push(Problem::new(path.key("bytes"), what, help));
+            }
+            let overlapped = self.memory[..index]
+                .iter()
+                .find(|other| overlap((other.base, other.bytes.0), (region.base, region.bytes.0)));
+            if let Some(other) = overlapped {
+                let what = format!(
+                    "memory {} overlaps memory {}",
+                    range(region.base, region.bytes.0),
+                    range(other.base, other.bytes.0),
+                );
+                let help = format!(
+                    "start at {:#x} or later, or make the other one smaller",
+                    other.base.saturating_add(other.bytes.0)
+                );
+                problems.push(Problem::new(path.key("base"), what, help));
+            }
+        }
+    }
+
+    /// `shape = "unbounded"` beside sizes: one of the two was not meant.
+    fn check_shapes(&self, index: usize, path: &Path, problems: &mut Vec<Problem>) {
+        let Some(smmu) = self.smmu.get(index) else { return };
+        let mut refuse = |path: Path| {
+            let what = "an unbounded structure has no entries, ways, index or replacement";
+            problems.push(Problem::new(path, what, "remove them, or remove `shape`"));
+        };
+        let tlb = &smmu.tlb;
+        let sized = tlb.entries.or(tlb.ways).is_some();
+        let ruled = tlb.index.is_some() || tlb.replacement.is_some();
+        if tlb.shape == Some(super::Shape::Unbounded) && (sized || ruled) {
+            refuse(path.key("tlb").key("shape"));
+        }
+        for (key, cache) in [("ste_cache", smmu.ste_cache), ("cd_cache", smmu.cd_cache)] {
+            if cache.shape.is_some() && cache.entries.is_some() {
+                refuse(path.key(key).key("shape"));
+            }
+        }
+    }
+
+    fn check_devices(&self, problems: &mut Vec<Problem>) {
+        for (index, device) in self.device.iter().enumerate() {
+            let path = Path::root().key("device").index(index);
+            if device.streams.is_empty() {
+                let what = format!("device `{}` has no StreamID", device.name);
+                let help = "give it at least one: `streams = [1]`";
+                problems.push(Problem::new(path.key("streams"), what, help));
+            }
+            check_copies(&device.name, device.count, &path, problems);
+        }
+    }
+}
+
+fn check_registers(blueprint: &Blueprint, index: usize, path: &Path, problems: &mut Vec<Problem>) {
+    let smmu = &blueprint.smmus[index];
+    let own = (smmu.registers, REGISTERS_BYTES);
+    let place = path.key("registers");
+    let mut refuse = |what: String, help: String| {
+        problems.push(Problem::new(place.clone(), what, help));
+    };
+    if !smmu.registers.is_multiple_of(REGISTERS_ALIGNMENT) {
+        let what = format!("the registers at {:#x} are not aligned to 64 KiB", own.0);
+        refuse(what, format!("use {:#x}", own.0 / REGISTERS_ALIGNMENT * REGISTERS_ALIGNMENT));
+    }
+    if smmu.registers > (1 << 52) - REGISTERS_BYTES {
+        let what = format!("the registers at {:#x} lie beyond 2^52", own.0);
+        refuse(what, "physical addresses have at most 52 bits".to_owned());
+    }
+    for region in &blueprint.memory {
+        if overlap(own, (region.base, region.bytes)) {
+            let what = format!(
+                "the registers of `{}` {} lie inside memory {}",
+                smmu.name,
+                range(own.0, own.1),
+                range(region.base, region.bytes),
+            );
+            refuse(what, "move the registers out of memory".to_owned());
+        }
+    }
+    for other in &blueprint.smmus[..index] {
+        if overlap(own, (other.registers, REGISTERS_BYTES)) {
+            let what = format!("the registers of `{}` and `{}` overlap", smmu.name, other.name);
+            let help = format!("use {:#x} or above", other.registers + REGISTERS_BYTES);
+            refuse(what, help);
+        }
+    }
+}
+
+fn check_structures(smmu: &SmmuBlueprint, path: &Path, problems: &mut Vec<Problem>) {
+    if let TlbBlueprint::SetAssociative { entries, ways, .. } = smmu.tlb {
+        check_tlb(entries, ways, &path.key("tlb"), problems);
+    }
+    for (key, cache) in [("ste_cache", smmu.ste_cache), ("cd_cache", smmu.cd_cache)] {
+        if matches!(cache, CacheBlueprint::Entries(entries) if entries > TLB_ENTRIES_MAX) {
+            let what = "a configuration cache has at most 1048576 entries";
+            let help = "use fewer, or `shape = \"unbounded\"`";
+            problems.push(Problem::new(path.key(key).key("entries"), what, help));
+        }
+    }
+}
+
+fn check_tlb(entries: u32, ways: u32, path: &Path, problems: &mut Vec<Problem>) {
+    let mut refuse = |key: &str, what: String, help: String| {
+        problems.push(Problem::new(path.key(key), what, help));
+    };
+    if entries == 0 || entries > TLB_ENTRIES_MAX {
+        let help = "choose 1 to 1048576, or `shape = \"unbounded\"`";
+        refuse("entries", format!("a TLB cannot have {entries} entries"), help.to_owned());
+    } else if ways > entries {
+        let what = format!("{ways} ways are more than the {entries} entries");
+        refuse("ways", what, "use 0 for a fully associative TLB".to_owned());
+    } else if ways != 0 && !entries.is_multiple_of(ways) {
+        let what = format!("{entries} entries cannot be divided into sets of {ways}");
+        refuse("ways", what, nearest_sizes(entries, ways));
+    } else if ways != 0 && !(entries / ways).is_power_of_two() {
+        let what = format!("{entries} entries in {ways} ways make {} sets", entries / ways);
+        refuse("entries", what, nearest_sizes(entries, ways));
+    }
+}
+
+/// The sizes with a power of two of sets on both sides.
+fn nearest_sizes(entries: u32, ways: u32) -> String {
+    let below = 1 << (entries / ways).max(1).ilog2();
+    format!(
+        "the number of sets is a power of two: use {} or {} entries",
+        ways.saturating_mul(below),
+        ways.saturating_mul(below * 2)
+    )
+}
+
+fn check_identification(smmu: &SmmuBlueprint, path: &Path, problems: &mut Vec<Problem>) {
+    if smmu.preset == presets::QEMU && smmu.ids == presets::qemu_ids() {
+        return; // taken verbatim: replayed cases expect it as it is
+    }
+    for broken in smmu.ids.check().err().unwrap_or_default() {
+        let what = format!("{}: {}", broken.field, broken.rule);
+        problems.push(Problem::new(at_register(path, broken.field), what, broken.remedy));
+    }
+    for missing in unmodelled(&smmu.ids) {
+        let what = format!("{} announces what is not modelled: {}", missing.field, missing.reason);
+        problems.push(Problem::new(at_register(path, missing.field), what, missing.remedy));
+    }
+}
+
+/// The key of the register of a field: `id.idr0` for `IDR0.ATS`.
+fn at_register(path: &Path, field: &str) -> Path {
+    let register = field.split('.').next().unwrap_or_default();
+    path.key(&register.to_lowercase())
+}
+
+fn check_streams(blueprint: &Blueprint, problems: &mut Vec<Problem>) {
+    let mut owners = BTreeMap::new();
+    for device in &blueprint.devices {
+        let path = Path::root().key("device").index(device.entry).key("streams");
+        let smmu = &blueprint.smmus[device.smmu];
+        let bits = u32::from(Features::decode(&smmu.ids).sid_bits);
+        for &stream in &device.streams {
+            if u64::from(stream) >> bits != 0 {
+                let what = format!(
+                    "StreamID {stream:#x} of `{}` is beyond the {bits} bits of `{}`",
+                    device.name, smmu.name
+                );
+                let help = format!("use at most {:#x}, or raise id.sid_bits", (1u64 << bits) - 1);
+                problems.push(Problem::new(path.clone(), what, help));
+            }
+            if let Some(owner) = owners.insert((device.smmu, stream), &device.name) {
+                let what = format!(
+                    "StreamID {stream:#x} of `{}` is taken by `{owner}` on `{}`",
+                    device.name, smmu.name
+                );
+                let help = "give each device its own StreamIDs";
+                problems.push(Problem::new(path.clone(), what, help));
+            }
+        }
+    }
+}
+
+fn check_groups(blueprint: &Blueprint, problems: &mut Vec<Problem>) {
+    let mut homes = BTreeMap::new();
+    for device in &blueprint.devices {
+        let (home, first) = *homes.entry(device.group).or_insert((device.smmu, &device.name));
+        if home != device.smmu {
+            let path = Path::root().key("device").index(device.entry).key("group");
+            let what = format!(
+                "group {} is spread over two SMMUs: `{first}` behind `{}`, `{}` behind `{}`",
+                device.group,
+                blueprint.smmus[home].name,
+                device.name,
+                blueprint.smmus[device.smmu].name
+            );
+            let help = "a group lies behind one SMMU: give one of the devices another group";
+            problems.push(Problem::new(path, what, help));
+        }
+    }
+}
+
+fn overlap((a, a_bytes): (u64, u64), (b, b_bytes): (u64, u64)) -> bool {
+    a < b.saturating_add(b_bytes) && b < a.saturating_add(a_bytes)
+}
+
+fn range(base: u64, bytes: u64) -> String {
+    format!("{base:#x}–{:#x}", base.saturating_add(bytes.saturating_sub(1)))
+}

@@ -1,0 +1,83 @@
+//! What ID registers may announce and this model does not do.
+
+use smmu_arch::IdRegisters;
+use smmu_arch::registers::{Idr0, Idr1, Idr3, Idr5};
+
+/// A feature that the ID registers announce and the model lacks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Unmodelled {
+    /// Register and field, for example `IDR0.ATS`.
+    pub field: &'static str,
+    /// What is missing.
+    pub reason: &'static str,
+    /// What to set instead.
+    pub remedy: &'static str,
+}
+
+struct Registers {
+    idr0: Idr0,
+    idr1: Idr1,
+    idr3: Idr3,
+    idr5: Idr5,
+}
+
+/// Field, what is missing, remedy, and whether the registers announce it.
+type Rule = (&'static str, &'static str, &'static str, fn(&Registers) -> bool);
+
+#[rustfmt::skip]
+const RULES: &[Rule] = &[
+    ("IDR0.TTF", "VMSAv8-32 (LPAE) tables are not walked", "set TTF to 2", |r| r.idr0.ttf() & 1 != 0),
+    ("IDR0.BTM", "no broadcast TLB maintenance arrives", "clear BTM", |r| r.idr0.btm()),
+    ("IDR0.HTTU", "Access flag and dirty state are not updated by hardware", "set HTTU to 0", |r| r.idr0.httu() != 0),
+    ("IDR0.ATS", "there are no ATS requests", "clear ATS", |r| r.idr0.ats()),
+    ("IDR0.PRI", "there is no PRI queue", "clear PRI", |r| r.idr0.pri()),
+    ("IDR0.ATOS", "there are no address translation operations", "clear ATOS", |r| r.idr0.atos()),
+    ("IDR0.VATOS", "there is no VATOS page", "clear VATOS", |r| r.idr0.vatos()),
+    ("IDR0.STALL_MODEL", "transactions are terminated, never stalled", "set STALL_MODEL to 1", |r| r.idr0.stall_model() != 1),
+    ("IDR0.RME_IMPL", "there are no Realm and Root worlds", "clear RME_IMPL", |r| r.idr0.rme_impl()),
+    ("IDR1.TABLES_PRESET", "the stream table base is written by software", "clear TABLES_PRESET", |r| r.idr1.tables_preset()),
+    ("IDR1.QUEUES_PRESET", "queue bases are written by software", "clear QUEUES_PRESET", |r| r.idr1.queues_preset()),
+    ("IDR1.ECMDQ", "there is one Command queue", "clear ECMDQ", |r| r.idr1.ecmdq()),
+    ("IDR3.MPAM", "transactions bear no partition", "clear MPAM", |r| r.idr3.mpam()),
+    ("IDR3.PBHA", "descriptor bits 62:59 have no use", "clear PBHA", |r| r.idr3.pbha()),
+    ("IDR3.DPT", "there is no Device Permission Table", "clear DPT", |r| r.idr3.dpt()),
+    ("IDR3.S1PI", "permissions are direct", "clear S1PI", |r| r.idr3.s1pi()),
+    ("IDR3.S2PI", "permissions are direct", "clear S2PI", |r| r.idr3.s2pi()),
+    ("IDR3.S2PO", "permissions are not overlaid", "clear S2PO", |r| r.idr3.s2po()),
+    ("IDR3.THE", "there is no translation hardening", "clear THE", |r| r.idr3.the()),
+    ("IDR5.D128", "descriptors have 64 bits", "clear D128", |r| r.idr5.d128()),
+];
+
+/// Everything that a set of ID registers announces and the model lacks.
+#[must_use]
+pub fn unmodelled(ids: &IdRegisters) -> Vec<Unmodelled> {
+    let registers = Registers {
+        idr0: ids.idr0.into(),
+        idr1: ids.idr1.into(),
+        idr3: ids.idr3.into(),
+        idr5: ids.idr5.into(),
+    };
+    RULES
+        .iter()
+        .filter(|(_, _, _, announces)| announces(&registers))
+        .map(|&(field, reason, remedy, _)| Unmodelled { field, reason, remedy })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_announces_nothing_that_is_missing() {
+        assert_eq!(unmodelled(&IdRegisters::REFERENCE), []);
+    }
+
+    #[test]
+    fn stalls_and_ats_are_named() {
+        let base = IdRegisters::REFERENCE;
+        let ids = IdRegisters { idr0: (base.idr0 & !(3 << 24)) | 1 << 10, ..base };
+        let fields: Vec<_> = unmodelled(&ids).iter().map(|one| one.field).collect();
+        assert_eq!(fields, ["IDR0.ATS", "IDR0.STALL_MODEL"]);
+    }
+}

@@ -1,0 +1,234 @@
+//! What is soldered on: memory, SMMUs at their addresses, ports of the devices, interrupt lines.
+
+use super::listener::{Listener, Shared};
+use crate::file::{
+    Blueprint, CacheBlueprint, Index, REGISTERS_BYTES, Replacement, SmmuBlueprint, TlbBlueprint,
+};
+use smmu_arch::registers::{Cr0, Cr0Ack, Cr2, Gbpa, Register, StrtabBase, StrtabBaseCfg};
+use smmu_arch::{Pa, PortId, SmmuId};
+use smmu_bus::{InterruptLine, InterruptSink, MemoryMapError, Mmio, Ram, Recording};
+use smmu_cache::{GeometryError, IndexFunction, TlbGeometry, TlbShape};
+use smmu_check::Globals;
+use smmu_device::{NoSuchPort, Port, Smmu, SmmuConfig, StructureSizes};
+use std::rc::Rc;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Memory of a machine. Every store is heard.
+pub type MachineMemory<L> = Recording<Rc<Ram>, Shared<L>>;
+
+/// A blueprint that cannot be built.
+#[derive(Debug, Error)]
+pub enum BuildError {
+    /// Memory regions.
+    #[error(transparent)]
+    Memory(#[from] MemoryMapError),
+    /// A TLB.
+    #[error("SMMU {smmu}: {source}")]
+    Geometry {
+        /// Name of the SMMU.
+        smmu: String,
+        /// What is wrong.
+        source: GeometryError,
+    },
+    /// More devices than ports can be numbered.
+    #[error(transparent)]
+    Port(#[from] NoSuchPort),
+}
+
+/// The parts of a machine that do not act by themselves.
+#[derive(Debug)]
+pub struct Board<L: Listener> {
+    pub(super) memory: Rc<MachineMemory<L>>,
+    pub(super) smmus: Vec<Placed>,
+    /// Ports by device.
+    pub(super) ports: Vec<Port<Shared<L>>>,
+    pub(super) listener: Shared<L>,
+    pub(super) interrupts: Interrupts,
+}
+
+/// An SMMU and the address of its registers.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) smmu: Arc<Smmu>,
+    pub(super) registers: Pa,
+    globals: Globals,
+}
+
+/// Interrupts so far, by SMMU and line.
+#[derive(Clone, Default, Debug)]
+pub struct Interrupts {
+    pulses: Vec<(SmmuId, InterruptLine)>,
+    events: u64,
+}
+
+impl Interrupts {
+    /// How often a line was pulsed.
+    #[must_use]
+    pub fn count(&self, smmu: SmmuId, line: InterruptLine) -> usize {
+        self.pulses.iter().filter(|&&pulse| pulse == (smmu, line)).count()
+    }
+
+    /// How often waiting CPUs were woken.
+    #[must_use]
+    pub const fn wake_ups(&self) -> u64 {
+        self.events
+    }
+}
+
+impl InterruptSink for Interrupts {
+    fn pulse(&mut self, smmu: SmmuId, line: InterruptLine) {
+        self.pulses.push((smmu, line));
+    }
+
+    fn send_event(&mut self) {
+        self.events += 1;
+    }
+}
+
+impl<L: Listener> Board<L> {
+    /// Builds what the blueprint describes. The seed starts random replacement; the listener is
+    /// made when memory exists.
+    ///
+    /// # Errors
+    /// What the blueprint's checks leave open: see [`BuildError`].
+    pub fn build(
+        blueprint: &Blueprint,
+        seed: u64,
+        listener: impl FnOnce(&Rc<Ram>) -> L,
+    ) -> Result<Self, BuildError> {
+        let regions = blueprint.memory.iter().map(|region| (Pa(region.base), region.bytes));
+        let ram = Rc::new(Ram::new(regions)?);
+        let listener = Shared::new(listener(&ram));
+        let smmus = (0..blueprint.smmus.len())
+            .map(|index| place(blueprint, index, seed))
+            .collect::<Result<Vec<_>, _>>()?;
+        let ports = connect(blueprint, &smmus, &listener)?;
+        let memory = Rc::new(Recording::new(ram, listener.clone()));
+        Ok(Self { memory, smmus, ports, listener, interrupts: Interrupts::default() })
+    }
+
+    /// The SMMU whose registers hold `address`, and the offset in its frame.
+    fn decode(&self, address: Pa) -> Option<(usize, u64)> {
+        self.smmus.iter().enumerate().find_map(|(index, placed)| {
+            let offset = address.0.checked_sub(placed.registers.0)?;
+            (offset < REGISTERS_BYTES).then_some((index, offset))
+        })
+    }
+
+    /// A register read; nothing answers elsewhere, which reads as all ones.
+    pub(super) fn mmio_read(&self, address: Pa, bytes: u8) -> u64 {
+        match self.decode(address) {
+            Some((index, offset)) => self.smmus[index].smmu.mmio_read(offset, bytes),
+            None => u64::MAX >> (64 - 8 * u32::from(bytes.clamp(1, 8))),
+        }
+    }
+
+    /// A register write; elsewhere it is lost.
+    pub(super) fn mmio_write(&mut self, address: Pa, bytes: u8, value: u64) {
+        let Some((index, offset)) = self.decode(address) else { return };
+        let placed = &mut self.smmus[index];
+        placed.smmu.mmio_write(offset, bytes, value);
+        let globals = globals(&placed.smmu);
+        if globals != placed.globals {
+            placed.globals = globals;
+            let id = placed.smmu.id();
+            self.listener.with(|listener| listener.globals(id, &globals));
+        }
+    }
+}
+
+fn place(blueprint: &Blueprint, index: usize, seed: u64) -> Result<Placed, BuildError> {
+    let drawn = &blueprint.smmus[index];
+    let ports = blueprint.devices.iter().filter(|device| device.smmu == index).count();
+    let config = SmmuConfig {
+        id: SmmuId(index as u8),
+        id_registers: drawn.ids,
+        structures: structures(drawn, seed),
+        ports: ports as u16,
+    };
+    let smmu = Smmu::new(&config)
+        .map_err(|source| BuildError::Geometry { smmu: drawn.name.clone(), source })?;
+    let globals = globals(&smmu);
+    Ok(Placed { smmu: Arc::new(smmu), registers: Pa(drawn.registers), globals })
+}
+
+fn connect<L: Listener>(
+    blueprint: &Blueprint,
+    smmus: &[Placed],
+    listener: &Shared<L>,
+) -> Result<Vec<Port<Shared<L>>>, BuildError> {
+    let places = blueprint.devices.iter().zip(device_ports(blueprint));
+    places
+        .map(|(device, (_, number))| {
+            let smmu = Arc::clone(&smmus[device.smmu].smmu);
+            Ok(Port::new(smmu, number, listener.clone())?)
+        })
+        .collect()
+}
+
+/// The SMMU and the port of each device: ports are numbered in the order of the devices.
+#[must_use]
+pub fn device_ports(blueprint: &Blueprint) -> Vec<(SmmuId, PortId)> {
+    let mut taken = vec![0; blueprint.smmus.len()];
+    let mut next = |smmu: usize| {
+        taken[smmu] += 1;
+        (SmmuId(smmu as u8), PortId(taken[smmu] - 1))
+    };
+    blueprint.devices.iter().map(|device| next(device.smmu)).collect()
+}
+
+fn structures(drawn: &SmmuBlueprint, seed: u64) -> StructureSizes {
+    let entries = |cache| match cache {
+        CacheBlueprint::Unbounded => None,
+        CacheBlueprint::Entries(entries) => Some(entries),
+    };
+    StructureSizes {
+        tlb: tlb_shape(drawn.tlb, seed),
+        ste_cache: entries(drawn.ste_cache),
+        cd_cache: entries(drawn.cd_cache),
+    }
+}
+
+/// What the checker needs to know of the registers, read as software reads them.
+fn globals(smmu: &Smmu) -> Globals {
+    let (cr0, gbpa): (Cr0Ack, Gbpa) = (read(smmu), read(smmu));
+    let (base, cfg): (StrtabBase, StrtabBaseCfg) = (read(smmu), read(smmu));
+    let cr2: Cr2 = read(smmu);
+    let enabled: Cr0 = read(smmu);
+    Globals {
+        smmuen: cr0.smmuen() && enabled.smmuen(),
+        gbpa_abort: gbpa.abort(),
+        strtab_base: Pa(base.address()),
+        strtab_log2size: cfg.log2size(),
+        split: cfg.effective_split(),
+        two_level: cfg.is_two_level(),
+        e2h: cr2.e2h(),
+        recinvsid: cr2.recinvsid(),
+    }
+}
+
+fn read<R: Register>(smmu: &Smmu) -> R {
+    let offset = u64::from(R::PAGE.base() + R::OFFSET);
+    R::from_word(smmu.mmio_read(offset, (R::WIDTH / 8) as u8))
+}
+
+/// The blueprint's words for a TLB, as the structure takes them. `seed` starts random replacement.
+fn tlb_shape(drawn: TlbBlueprint, seed: u64) -> TlbShape {
+    match drawn {
+        TlbBlueprint::Unbounded => TlbShape::Unbounded,
+        TlbBlueprint::SetAssociative { entries, ways, index, replacement } => TlbGeometry {
+            entries,
+            ways,
+            index: match index {
+                Index::Page => IndexFunction::Page,
+                Index::PageXorTags => IndexFunction::PageXorTags,
+            },
+            replacement: match replacement {
+                Replacement::RoundRobin => smmu_cache::Replacement::RoundRobin,
+                Replacement::Random => smmu_cache::Replacement::Random { seed },
+            },
+        }
+        .into(),
+    }
+}

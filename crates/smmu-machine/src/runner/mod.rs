@@ -1,0 +1,14 @@
+//! A machine that runs: SMMUs, devices, CPUs and memory, stepped by one host thread.
+//!
+//! All actors are kept in one list. Each turn, the [`Order`] picks one of those that can take a
+//! step, and its request is answered. Same machine, programs and seed: same steps.
+
+mod board;
+mod listener;
+mod order;
+mod schedule;
+
+pub use board::{Board, BuildError, Interrupts, MachineMemory, device_ports};
+pub use listener::{Listener, Shared};
+pub use order::Order;
+pub use schedule::{DmaId, Machine, Program, Stuck};

@@ -1,0 +1,430 @@
+//! The scheduler.
+
+use super::board::Board;
+use super::listener::{Listener, Shared};
+use super::order::{Chooser, Order};
+use super::{Interrupts, MachineMemory};
+use smmu_bus::{
+    Actor, Answer, Condition, Cpu, CpuActor, InterruptSink, LockId, Message, Request, Step,
+    serve_memory,
+};
+use smmu_device::{Refused, Smmu, Translation, TranslationOutcome, Work};
+use smmu_master::{Dma, DmaEngine, DmaSummary};
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// No actor can take a step any more, although some are not done.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("the machine is stuck: {0}")]
+pub struct Stuck(pub String);
+
+/// A DMA in the background, by the order of its start.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DmaId(u64);
+
+/// A program on a CPU, whose result is of type `T`.
+pub struct Program<T>(Rc<Cell<Option<T>>>);
+
+/// Transfers of a device, made one after the other.
+type Transfers = Box<dyn Iterator<Item = Dma>>;
+
+/// A machine that runs.
+pub struct Machine<L: Listener> {
+    board: Board<L>,
+    actors: Vec<Slot>,
+    chooser: Chooser,
+    time_ns: u64,
+    held: BTreeSet<LockId>,
+    /// Room for the list of actors that can take a step.
+    ready: Vec<usize>,
+    finished: BTreeMap<DmaId, DmaSummary>,
+    started: u64,
+}
+
+struct Slot {
+    actor: Running,
+    state: State,
+}
+
+enum State {
+    Ready(Answer),
+    Waiting(Condition),
+    /// A master whose transaction is being translated by another actor.
+    Translating,
+}
+
+enum Running {
+    Work { smmu: usize, work: Work },
+    Translation { master: DmaId, device: usize, translation: Box<Translation> },
+    Cpu(CpuActor<()>),
+    Master { id: DmaId, device: usize, engine: DmaEngine<Transfers> },
+}
+
+impl Running {
+    /// In direct order lower ranks go first: what hardware has begun is finished before software
+    /// looks again.
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Work { .. } => 0,
+            Self::Translation { .. } => 1,
+            Self::Cpu(_) => 2,
+            Self::Master { .. } => 3,
+        }
+    }
+
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Work { .. } => "an SMMU's queue work",
+            Self::Translation { .. } => "a translation",
+            Self::Cpu(_) => "a CPU",
+            Self::Master { .. } => "a device",
+        }
+    }
+}
+
+impl<L: Listener> Machine<L> {
+    /// A machine at rest.
+    #[must_use]
+    pub fn new(board: Board<L>, order: Order) -> Self {
+        Self {
+            board,
+            actors: Vec::new(),
+            chooser: Chooser::new(order),
+            time_ns: 0,
+            held: BTreeSet::new(),
+            ready: Vec::new(),
+            finished: BTreeMap::new(),
+            started: 0,
+        }
+    }
+
+    /// Physical memory.
+    #[must_use]
+    pub fn memory(&self) -> &Rc<MachineMemory<L>> {
+        &self.board.memory
+    }
+
+    /// The SMMU with this number.
+    #[must_use]
+    pub fn smmu(&self, index: usize) -> Option<&Arc<Smmu>> {
+        self.board.smmus.get(index).map(|placed| &placed.smmu)
+    }
+
+    /// Who watches.
+    #[must_use]
+    pub fn listener(&self) -> &Shared<L> {
+        &self.board.listener
+    }
+
+    /// Interrupts so far.
+    #[must_use]
+    pub fn interrupts(&self) -> &Interrupts {
+        &self.board.interrupts
+    }
+
+    /// Virtual nanoseconds since the start.
+    #[must_use]
+    pub const fn time_ns(&self) -> u64 {
+        self.time_ns
+    }
+
+    /// Runs a program on a CPU to its end. Whatever else is going on in the machine goes on.
+    ///
+    /// # Errors
+    /// [`Stuck`] when the program waits for something that nobody will do.
+    pub fn run<T: 'static>(
+        &mut self,
+        program: impl FnOnce(&dyn Cpu) -> T + 'static,
+    ) -> Result<T, Stuck> {
+        let program = self.start_program(program);
+        self.join(&program)
+    }
+
+    /// Starts a program on a CPU of its own, beside all else.
+    pub fn start_program<T: 'static>(
+        &mut self,
+        program: impl FnOnce(&dyn Cpu) -> T + 'static,
+    ) -> Program<T> {
+        let result = Rc::new(Cell::new(None));
+        let out = Rc::clone(&result);
+        self.start(Running::Cpu(CpuActor::new(move |cpu| out.set(Some(program(cpu))))));
+        Program(result)
+    }
+
+    /// Runs until a program is done.
+    ///
+    /// # Errors
+    /// [`Stuck`] when it waits for something that nobody will do, or was joined before.
+    pub fn join<T: 'static>(&mut self, program: &Program<T>) -> Result<T, Stuck> {
+        loop {
+            if let Some(result) = program.0.take() {
+                return Ok(result);
+            }
+            if !self.step()? {
+                return Err(Stuck("the program was joined before".to_owned()));
+            }
+        }
+    }
+
+    /// Starts the transfers of a device. They go on beside the programs; [`Machine::wait`] tells
+    /// when they are done. In direct order they run when nothing else can.
+    pub fn start_dma(
+        &mut self,
+        device: usize,
+        transfers: impl Iterator<Item = Dma> + 'static,
+    ) -> DmaId {
+        let id = DmaId(self.started);
+        self.started += 1;
+        let port = smmu_arch::PortId(device as u16);
+        let engine = DmaEngine::new(port, Box::new(transfers) as Transfers);
+        self.start(Running::Master { id, device, engine });
+        id
+    }
+
+    /// Runs until these transfers are done.
+    ///
+    /// # Errors
+    /// [`Stuck`] when they wait for something that nobody will do.
+    pub fn wait(&mut self, id: DmaId) -> Result<DmaSummary, Stuck> {
+        loop {
+            if let Some(summary) = self.finished.remove(&id) {
+                return Ok(summary);
+            }
+            if !self.step()? {
+                return Err(Stuck(format!("{id:?} was never started, or was waited for before")));
+            }
+        }
+    }
+
+    /// Runs until no actor is left.
+    ///
+    /// # Errors
+    /// [`Stuck`] when some wait for something that nobody will do.
+    pub fn settle(&mut self) -> Result<(), Stuck> {
+        while self.step()? {}
+        Ok(())
+    }
+
+    fn start(&mut self, actor: Running) {
+        self.actors.push(Slot { actor, state: State::Ready(Answer::Start) });
+    }
+
+    /// One step of one actor. `false` when there is none.
+    fn step(&mut self) -> Result<bool, Stuck> {
+        self.take_up_work();
+        self.find_ready();
+        if self.ready.is_empty() {
+            return if self.actors.is_empty() {
+                Ok(false)
+            } else {
+                self.pass_time().map(|()| true)
+            };
+        }
+        let index = self.chooser.choose(&self.ready);
+        let answer = match std::mem::replace(&mut self.actors[index].state, State::Translating) {
+            State::Ready(answer) => answer,
+            State::Waiting(Condition::Lock(lock)) => {
+                self.held.insert(lock);
+                Answer::Resumed
+            }
+            State::Waiting(_) | State::Translating => Answer::Resumed,
+        };
+        self.step_actor(index, answer);
+        Ok(true)
+    }
+
+    /// What SMMUs have to do becomes actors.
+    fn take_up_work(&mut self) {
+        for index in 0..self.board.smmus.len() {
+            let mut listener = self.board.listener.clone();
+            while let Some(work) = self.board.smmus[index].smmu.work(&mut listener) {
+                self.start(Running::Work { smmu: index, work });
+            }
+        }
+    }
+
+    /// Actors that can take a step, lowest rank first, in the order of their start.
+    fn find_ready(&mut self) {
+        let mut ready = std::mem::take(&mut self.ready);
+        ready.clear();
+        ready.extend((0..self.actors.len()).filter(|&index| self.is_ready(&self.actors[index])));
+        if self.chooser.is_direct() {
+            ready.sort_by_key(|&index| self.actors[index].actor.rank());
+        }
+        self.ready = ready;
+    }
+
+    fn is_ready(&self, slot: &Slot) -> bool {
+        match (&slot.state, &slot.actor) {
+            (State::Ready(_), _) => true,
+            (State::Translating, _) => false,
+            (State::Waiting(Condition::Time(ns)), _) => *ns <= self.time_ns,
+            (State::Waiting(Condition::Lock(lock)), _) => !self.held.contains(lock),
+            (State::Waiting(condition), Running::Work { smmu, .. }) => {
+                self.board.smmus[*smmu].smmu.holds(*condition)
+            }
+            (State::Waiting(Condition::Drained(_)), _) => false,
+        }
+    }
+
+    /// Nobody can go on now: the clock goes to the next moment that somebody waits for.
+    fn pass_time(&mut self) -> Result<(), Stuck> {
+        let next = self.actors.iter().filter_map(|slot| match slot.state {
+            State::Waiting(Condition::Time(ns)) => Some(ns),
+            _ => None,
+        });
+        self.time_ns = next.min().ok_or_else(|| Stuck(self.who_waits()))?;
+        Ok(())
+    }
+
+    fn who_waits(&self) -> String {
+        let waits = self.actors.iter().map(|slot| match slot.state {
+            State::Waiting(condition) => format!("{} waits for {condition:?}", slot.actor.name()),
+            _ => format!("{} waits for a translation", slot.actor.name()),
+        });
+        waits.collect::<Vec<_>>().join("; ")
+    }
+
+    fn step_actor(&mut self, index: usize, answer: Answer) {
+        match &mut self.actors[index].actor {
+            Running::Work { smmu, work } => {
+                let smmu = *smmu;
+                match work.step(answer) {
+                    Step::Need(request) => {
+                        let answer = self.answer_work(smmu, &request);
+                        self.actors[index].state = State::Ready(answer);
+                    }
+                    Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
+                    Step::Done(outcome) => {
+                        self.actors.remove(index);
+                        let mut listener = self.board.listener.clone();
+                        self.board.smmus[smmu].smmu.complete(&outcome, &mut listener);
+                    }
+                }
+            }
+            Running::Translation { device, translation, .. } => {
+                let device = *device;
+                match translation.step(answer) {
+                    Step::Need(request) => {
+                        let answer = self.answer_translation(device, &request);
+                        self.actors[index].state = State::Ready(answer);
+                    }
+                    Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
+                    Step::Done(outcome) => self.translated(index, &outcome),
+                }
+            }
+            Running::Cpu(cpu) => match cpu.step(answer) {
+                Step::Need(request) => {
+                    let answer = self.answer_cpu(&request);
+                    self.actors[index].state = State::Ready(answer);
+                }
+                Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
+                Step::Done(()) => drop(self.actors.remove(index)),
+            },
+            Running::Master { id, device, engine } => {
+                let (id, device) = (*id, *device);
+                match engine.step(answer) {
+                    Step::Need(request) => self.answer_master(index, id, device, &request),
+                    Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
+                    Step::Done(summary) => {
+                        self.actors.remove(index);
+                        self.finished.insert(id, summary);
+                    }
+                }
+            }
+        }
+    }
+
+    fn answer_work(&mut self, smmu: usize, request: &Request) -> Answer {
+        let Board { smmus, memory, listener, interrupts, .. } = &mut self.board;
+        let smmu = &smmus[smmu].smmu;
+        if let Request::Send { message, .. } = *request {
+            match message {
+                Message::Interrupt(line) => interrupts.pulse(smmu.id(), line),
+                Message::SendEvent => interrupts.send_event(),
+                Message::Transaction(_) | Message::End => {}
+            }
+            return Answer::Done;
+        }
+        smmu.answer(&smmu.background_origin(), request, listener)
+            .or_else(|| serve_memory(&**memory, request))
+            .unwrap_or(Answer::Aborted)
+    }
+
+    fn answer_translation(&mut self, device: usize, request: &Request) -> Answer {
+        let Board { ports, memory, .. } = &mut self.board;
+        ports[device]
+            .answer(request)
+            .or_else(|| serve_memory(&**memory, request))
+            .unwrap_or(Answer::Aborted)
+    }
+
+    fn answer_cpu(&mut self, request: &Request) -> Answer {
+        match *request {
+            Request::MmioRead { address, bytes } => {
+                Answer::Register(self.board.mmio_read(address, bytes))
+            }
+            Request::MmioWrite { address, bytes, value } => {
+                self.board.mmio_write(address, bytes, value);
+                Answer::Done
+            }
+            Request::Unlock(lock) => {
+                self.held.remove(&lock);
+                Answer::Done
+            }
+            Request::Now => Answer::Time(self.time_ns),
+            Request::Promise(promise) => {
+                self.board.listener.with(|listener| listener.promised(&promise));
+                Answer::Done
+            }
+            Request::Barrier => Answer::Done,
+            ref other => serve_memory(&*self.board.memory, other).unwrap_or(Answer::Aborted),
+        }
+    }
+
+    fn answer_master(&mut self, index: usize, id: DmaId, device: usize, request: &Request) {
+        let answer = match *request {
+            Request::Send { message: Message::Transaction(transaction), .. } => {
+                let Board { ports, memory, .. } = &mut self.board;
+                let port = &mut ports[device];
+                if !self.chooser.is_direct() {
+                    let translation = Box::new(port.start(&transaction));
+                    self.start(Running::Translation { master: id, device, translation });
+                    return; // the master stays in State::Translating
+                }
+                seen_by_master(&port.translate(&**memory, &transaction))
+            }
+            Request::Send { message: Message::End, .. } => {
+                self.board.ports[device].end();
+                Answer::Done
+            }
+            ref other => serve_memory(&*self.board.memory, other).unwrap_or(Answer::Aborted),
+        };
+        self.actors[index].state = State::Ready(answer);
+    }
+
+    /// A translation is done: its record is left, and its master goes on.
+    fn translated(&mut self, index: usize, outcome: &TranslationOutcome) {
+        let Running::Translation { master, device, translation } = self.actors.remove(index).actor
+        else {
+            return;
+        };
+        self.board.ports[device].finish(&translation, outcome);
+        let answer = seen_by_master(outcome);
+        let waiting = self
+            .actors
+            .iter_mut()
+            .find(|slot| matches!(slot.actor, Running::Master { id, .. } if id == master));
+        if let Some(slot) = waiting {
+            slot.state = State::Ready(answer);
+        }
+    }
+}
+
+/// The outcome of a translation, as the master sees it.
+fn seen_by_master(outcome: &TranslationOutcome) -> Answer {
+    Answer::Translated(outcome.map(|granted| granted.output).map_err(|r: Refused| r.refusal()))
+}
