@@ -158,12 +158,6 @@ impl<'k> Container<'k> {
         Ok(Self { process: *process, fd })
     }
 
-    /// A container that is open already under this number: one that was handed over.
-    #[must_use]
-    pub const fn from_fd(process: &Process<'k>, fd: i32) -> Self {
-        Self { process: *process, fd }
-    }
-
     /// The descriptor.
     #[must_use]
     pub const fn fd(&self) -> i32 {
@@ -285,7 +279,7 @@ impl<'k> Group<'k> {
         Ok(Self { process: *process, fd })
     }
 
-    /// A group that is open already under this number: one that was handed over.
+    /// The group behind a descriptor that was opened before.
     #[must_use]
     pub const fn from_fd(process: &Process<'k>, fd: i32) -> Self {
         Self { process: *process, fd }
