@@ -99,6 +99,11 @@ impl<'a> Batch<'a> {
         Self { env, smmu, commands: Vec::new() }
     }
 
+    /// The context that the batch runs in.
+    pub(crate) const fn env(&self) -> Env<'a> {
+        self.env
+    }
+
     /// Adds a command; a full batch is published.
     pub(crate) fn add(&mut self, command: Command) {
         if self.commands.len() == BATCH_COMMANDS {
