@@ -46,6 +46,14 @@ pub(crate) struct Domain {
     streams: Vec<StreamId>,
 }
 
+/// An unmap without commands; [`Deferred::finish`] after [`Domain::flush`] makes it hold.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Deferred {
+    retired: Vec<Retired>,
+    promises: Vec<Promise>,
+}
+
 /// An unmap whose commands are on their way; [`PendingUnmap::finish`] makes it hold.
 #[must_use]
 pub(crate) struct PendingUnmap<'a> {
@@ -224,6 +232,27 @@ impl Domain {
         }
     }
 
+    /// Takes a range out of the table and leaves it to a later flush to forget it.
+    pub(crate) fn unmap_lazily(&self, env: Env<'_>, input: u64, bytes: u64) -> Deferred {
+        let removed = self.table.unmap(env.cpu, input, bytes, &mut |_| {}).unwrap_or_default();
+        self.smmu_of(env).counters.unmaps.add_one();
+        let promises = self.promises(env, (input, input + (bytes - 1)));
+        Deferred { retired: removed.retired, promises }
+    }
+
+    /// Forgets everything of the domain.
+    pub(crate) fn flush(&self, env: Env<'_>) {
+        let smmu = self.smmu_of(env);
+        if self.is_live(env, smmu) {
+            flush(env, smmu, self.tag);
+        }
+    }
+
+    /// What an input address is mapped to.
+    pub(crate) fn translate(&self, env: Env<'_>, input: u64) -> Option<Pa> {
+        self.table.translate(env.cpu, input).map(Pa)
+    }
+
     /// Whether translations of the number may be cached. Without a stream they are not: the last one
     /// that left flushed them.
     fn is_live(&self, env: Env<'_>, smmu: &Smmu) -> bool {
@@ -312,6 +341,14 @@ impl Domain {
 
     fn smmu_of<'a>(&self, env: Env<'a>) -> &'a Smmu {
         env.driver.smmu(self.smmu).expect("a domain belongs to a probed SMMU")
+    }
+}
+
+impl Deferred {
+    /// Frees table pages and tells that the range is gone.
+    pub(crate) fn finish(self, env: Env<'_>) {
+        self.retired.iter().for_each(|page| env.driver.heap.free(env, page.pa, page.bytes));
+        self.promises.into_iter().for_each(|promise| env.cpu.promise(promise));
     }
 }
 

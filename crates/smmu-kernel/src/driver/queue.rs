@@ -114,7 +114,7 @@ impl<'a> Batch<'a> {
 
     /// Publishes what was added and waits until all of it has completed.
     pub(crate) fn sync(mut self) {
-        self.add(SYNC);
+        self.commands.push(SYNC);
         if let Some(target) = self.publish() {
             await_consumption(self.env, self.smmu, target);
         }

@@ -1,6 +1,7 @@
 //! The kernel over a tiny machine.
 
 mod boot;
+mod host;
 mod lifecycle;
 mod platform;
 mod sequences;

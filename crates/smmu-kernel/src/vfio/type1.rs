@@ -60,7 +60,7 @@ pub(crate) struct Type1 {
 }
 
 /// IOVAs that the SMMU driver keeps for the doorbells of MSIs.
-const MSI_WINDOW: (u64, u64) = (0x0800_0000, 0x080f_ffff);
+pub(crate) const MSI_WINDOW: (u64, u64) = (0x0800_0000, 0x080f_ffff);
 
 impl Type1 {
     pub(crate) const fn new(variant: Variant) -> Self {
