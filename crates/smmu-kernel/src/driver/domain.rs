@@ -6,13 +6,14 @@
 use super::heap::TablePages;
 use super::invalidate::{Gather, Tag};
 use super::probe::granule;
+use super::unmap::{Deferred, PendingUnmap, flush};
 use super::{Batch, Env, Smmu, entries, strtab};
 use crate::Errno;
 use crate::faults::FaultSwitch;
 use crate::log::Notice;
 use crate::personality::Personality;
 use smmu_arch::{Features, Granule, Pa, Promise, SmmuId, Stage, StreamId, Vmid};
-use smmu_tables::{BuildError, Geometry, Prot, Retired, Table};
+use smmu_tables::{BuildError, Geometry, Prot, Table};
 
 /// What a domain is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,23 +45,6 @@ pub(crate) struct Domain {
     ownership: Ownership,
     table: Table,
     streams: Vec<StreamId>,
-}
-
-/// An unmap without commands; [`Deferred::finish`] after [`Domain::flush`] makes it hold.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Deferred {
-    retired: Vec<Retired>,
-    promises: Vec<Promise>,
-}
-
-/// An unmap whose commands are on their way; [`PendingUnmap::finish`] makes it hold.
-#[must_use]
-pub(crate) struct PendingUnmap<'a> {
-    env: Env<'a>,
-    batch: Option<Batch<'a>>,
-    retired: Vec<Retired>,
-    promises: Vec<Promise>,
 }
 
 impl Domain {
@@ -342,45 +326,6 @@ impl Domain {
     fn smmu_of<'a>(&self, env: Env<'a>) -> &'a Smmu {
         env.driver.smmu(self.smmu).expect("a domain belongs to a probed SMMU")
     }
-}
-
-impl Deferred {
-    /// Frees table pages and tells that the range is gone.
-    pub(crate) fn finish(self, env: Env<'_>) {
-        self.retired.iter().for_each(|page| env.driver.heap.free(env, page.pa, page.bytes));
-        self.promises.into_iter().for_each(|promise| env.cpu.promise(promise));
-    }
-}
-
-impl PendingUnmap<'_> {
-    /// Waits for the commands, frees table pages and tells that the range is gone.
-    pub(crate) fn finish(self) {
-        let Self { env, batch, retired, promises } = self;
-        let free = || {
-            retired.iter().for_each(|page| env.driver.heap.free(env, page.pa, page.bytes));
-        };
-        let early = env.has(FaultSwitch::FreeBeforeSync);
-        if early {
-            free();
-        }
-        if let Some(batch) = batch {
-            if env.has(FaultSwitch::MissingSync) { batch.leave() } else { batch.sync() }
-        }
-        if !early {
-            free();
-        }
-        promises.into_iter().for_each(|promise| env.cpu.promise(promise));
-    }
-}
-
-/// Forgets everything of a number.
-fn flush(env: Env<'_>, smmu: &Smmu, tag: Tag) {
-    if env.has(FaultSwitch::ReuseWithoutTlbi) {
-        return;
-    }
-    let mut batch = Batch::new(env, smmu);
-    batch.add(tag.everything());
-    if env.has(FaultSwitch::ReuseOrder) { batch.leave() } else { batch.sync() }
 }
 
 /// The series keeps 16 bits of the number, and takes 0 for "none told" (bug B4).

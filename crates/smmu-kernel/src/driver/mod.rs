@@ -18,15 +18,17 @@ mod registers;
 mod reset;
 mod sharing;
 mod strtab;
+mod unmap;
 mod vmid;
 
 pub use counters::SmmuStatistics;
 pub use ids::IdPolicy;
 pub use probe::{ProbeError, Refusal};
 
-pub(crate) use domain::{Deferred, Domain, DomainKind};
+pub(crate) use domain::{Domain, DomainKind};
 pub(crate) use invalidate::Tag;
 pub(crate) use sharing::Sharing;
+pub(crate) use unmap::Deferred;
 pub(crate) use vmid::SharedVmids;
 
 use crate::faults::FaultSwitch;
