@@ -23,6 +23,7 @@
 //! assert_eq!(loaded.runs[0].scenario.vms[0].name, "A");
 //! ```
 
+pub mod decode;
 pub mod reference;
 pub mod scenario;
 
