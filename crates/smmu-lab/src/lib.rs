@@ -25,7 +25,9 @@
 
 pub mod decode;
 pub mod reference;
+pub mod run;
 pub mod scenario;
 
 pub use scenario::{LoadOptions, Loaded, Run, Scenario, ScenarioFile};
+pub use smmu_kernel::{FaultInfo, FaultSwitch};
 pub use smmu_machine::{Diagnostic, Document};
