@@ -11,14 +11,24 @@ use smmu_lab::Diagnostic;
 pub(crate) enum Exit {
     /// All went as expected: 0.
     Held,
+    /// An expectation failed, or the checker found a bug: 1.
+    Failed,
     /// Bad input: 2.
     BadInput,
+}
+
+impl Exit {
+    /// How a run ends.
+    pub(crate) const fn of(passed: bool) -> Self {
+        if passed { Self::Held } else { Self::Failed }
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
             Exit::Held => 0,
+            Exit::Failed => 1,
             Exit::BadInput => 2,
         })
     }
