@@ -86,6 +86,65 @@ fn bad_input_ends_with_2_and_says_what_would_be_right() {
     }
 }
 
+/// A scenario of the project.
+fn scenario(name: &str) -> String {
+    format!("{}/../../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn a_scenario_runs_and_ends_with_what_came_out() {
+    let reuse = scenario("vmid-reuse");
+    let ended = smmulator(&["run", &reuse]);
+    assert_eq!((ended.status, ended.stderr.as_str()), (0, ""));
+    assert!(ended.stdout.contains("nic1"), "{}", ended.stdout);
+    for command in ["run", "check"] {
+        let ended = smmulator(&[command, &reuse, "--fault", "reuse-without-tlbi"]);
+        assert_eq!(ended.status, 1, "{}", ended.stdout);
+        assert!(ended.stdout.contains("FOUND"), "{}", ended.stdout);
+    }
+    assert_eq!(json(&["run", &reuse, "--json"])["schema_version"], 1);
+}
+
+#[test]
+fn every_scenario_is_clean_on_the_adversary() {
+    for name in ["vmid-reuse", "tlbi-scope", "rfc-get-first", "rfc-split-tables"] {
+        let ended = smmulator(&["check", &scenario(name)]);
+        assert_eq!(ended.status, 0, "{name}: {}", ended.stdout);
+    }
+}
+
+#[test]
+fn one_dma_is_drawn_as_a_tree() {
+    let shared = scenario("shared-vmid");
+    let asked = ["explain", &shared, "--device", "nic0", "--iova", "0x4000_0000"];
+    let ended = smmulator(&asked);
+    assert_eq!(ended.status, 0);
+    assert!(ended.stdout.contains("stage 2 level 3 descriptor"), "{}", ended.stdout);
+    assert_eq!(smmulator(&[&asked[..], &["--variant", "sharde"]].concat()).status, 2);
+}
+
+#[test]
+fn bad_scenarios_end_with_2_the_line_and_a_remedy() {
+    let shared = scenario("shared-vmid");
+    for (args, place, remedy) in [
+        (&["run", "nowhere.toml"][..], "nowhere.toml", "readable"),
+        (&["run", &shared, "--set", "vm.A.vmdi=x"], "--set:1:11", "did you mean `vmid`?"),
+        (&["run", &shared, "--fault", "reuse"], "no fault", "did you mean `reuse-"),
+        (&["check", &shared, "--set", "vm.B.devices=[]"], "no devices", "nic0"),
+    ] {
+        let ended = smmulator(args);
+        assert_eq!((ended.status, ended.stdout.as_str()), (2, ""), "{args:?}");
+        assert!(ended.stderr.contains(place), "{}", ended.stderr);
+        assert!(ended.stderr.contains(remedy), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn faults_are_listed() {
+    assert!(smmulator(&["faults"]).stdout.contains("reuse-without-tlbi"));
+    assert!(json(&["faults", "--json"])["faults"][0]["name"].is_string());
+}
+
 #[test]
 fn shells_and_man_pages_know_the_commands() {
     for shell in ["bash", "zsh", "fish"] {

@@ -9,7 +9,7 @@ use crate::scenario::ScenarioArgs;
 
 /// Run a scenario on the adversary: hardware that keeps all that the architecture allows.
 ///
-/// Expectations of counts are left out, since they belong to the scenario's own machine.
+/// Expectations of counts are left out, since they depend on the scenario's own machine.
 #[derive(Args, Debug)]
 pub(crate) struct Check {
     #[command(flatten)]

@@ -7,6 +7,7 @@ mod explain;
 mod faults;
 mod man;
 mod presets;
+mod replay;
 mod run;
 mod schema;
 
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     /// Run a scenario on the adversary, under the checker
     Check(check::Check),
+    /// Run cases with known answers and compare
+    Replay(replay::Replay),
     /// Explain an event record, a command, an STE or a CD, field by field
     Decode(decode::Decode),
     /// List the presets of SMMUs, or print one with the source of every value
@@ -43,6 +46,7 @@ pub(crate) fn run(command: Command) -> Result<Exit, Error> {
         Command::Run(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Replay(command) => command.run(),
         Command::Decode(command) => command.run(),
         Command::Presets(command) => command.run(),
         Command::Faults(command) => command.run(),
