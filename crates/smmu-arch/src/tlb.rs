@@ -111,6 +111,15 @@ pub enum ConfigKey {
     Cd(StreamId, SubstreamId),
 }
 
+impl std::fmt::Display for ConfigKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ste(stream) => write!(f, "STE of stream {stream}"),
+            Self::Cd(stream, index) => write!(f, "CD {index} of stream {stream}"),
+        }
+    }
+}
+
 /// An entry of the configuration structures: 64 bytes as fetched.
 ///
 /// Held encoded, valid or not: the architecture lets an SMMU cache what it fetched, and checks

@@ -27,7 +27,8 @@ pub use file::{
 };
 pub use presets::Preset;
 pub use runner::{
-    Board, BuildError, DmaId, Listener, Machine, MachineMemory, Order, Shared, Stuck,
+    Board, BuildError, DmaId, Listener, Machine, MachineMemory, Order, Program, Shared, Stuck,
+    device_ports,
 };
 
 /// The JSON Schema of a file format, under a title.

@@ -158,15 +158,24 @@ fn connect<L: Listener>(
     smmus: &[Placed],
     listener: &Shared<L>,
 ) -> Result<Vec<Port<Shared<L>>>, BuildError> {
-    let mut taken = vec![0; smmus.len()];
-    let mut ports = Vec::new();
-    for device in &blueprint.devices {
-        let number = PortId(taken[device.smmu]);
-        taken[device.smmu] += 1;
-        let smmu = Arc::clone(&smmus[device.smmu].smmu);
-        ports.push(Port::new(smmu, number, listener.clone())?);
-    }
-    Ok(ports)
+    let places = blueprint.devices.iter().zip(device_ports(blueprint));
+    places
+        .map(|(device, (_, number))| {
+            let smmu = Arc::clone(&smmus[device.smmu].smmu);
+            Ok(Port::new(smmu, number, listener.clone())?)
+        })
+        .collect()
+}
+
+/// The SMMU and the port of each device: ports are numbered in the order of the devices.
+#[must_use]
+pub fn device_ports(blueprint: &Blueprint) -> Vec<(SmmuId, PortId)> {
+    let mut taken = vec![0; blueprint.smmus.len()];
+    let mut next = |smmu: usize| {
+        taken[smmu] += 1;
+        (SmmuId(smmu as u8), PortId(taken[smmu] - 1))
+    };
+    blueprint.devices.iter().map(|device| next(device.smmu)).collect()
 }
 
 fn structures(drawn: &SmmuBlueprint, seed: u64) -> StructureSizes {

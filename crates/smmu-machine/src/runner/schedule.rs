@@ -26,7 +26,6 @@ pub struct Stuck(pub String);
 pub struct DmaId(u64);
 
 /// A program on a CPU, whose result is of type `T`.
-#[derive(Debug)]
 pub struct Program<T>(Rc<Cell<Option<T>>>);
 
 /// Transfers of a device, made one after the other.
