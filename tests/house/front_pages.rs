@@ -39,7 +39,9 @@ fn every_page_of_the_book_is_in_its_summary() {
     let summary = read("docs/src/SUMMARY.md");
     let pages = files().into_iter().filter_map(|path| {
         let page = path.strip_prefix("docs/src/")?;
-        let missing = page.ends_with(".md") && page != "SUMMARY.md" && !summary.contains(&format!("({page})"));
+        let missing = page.ends_with(".md")
+            && page != "SUMMARY.md"
+            && !summary.contains(&format!("({page})"));
         missing.then(|| page.to_owned())
     });
     none("a page that nobody can turn to:", pages);
@@ -55,7 +57,10 @@ fn dead_links(page: &Source) -> Vec<String> {
     let folder = Path::new(&page.path).parent().unwrap_or(Path::new(""));
     let is_dead = |link: &&str| {
         let file = link.split('#').next().unwrap_or_default();
-        !file.is_empty() && !file.contains("://") && !file.starts_with("mailto:") && !root().join(plain(&folder.join(file))).exists()
+        !file.is_empty()
+            && !file.contains("://")
+            && !file.starts_with("mailto:")
+            && !root().join(plain(&folder.join(file))).exists()
     };
     links(&page.text).filter(is_dead).map(|link| format!("{}: {link}", page.path)).collect()
 }
@@ -81,7 +86,7 @@ fn plain(path: &Path) -> PathBuf {
 fn a_dead_link_is_found() {
     let page = Source::new(
         "docs/src/page.md",
-        "[a](../../README.md#top) [b](nowhere.md) [c](https://example.org) [d](#here)",
+        "[a](../../LICENSE-MIT#top) [b](nowhere.md) [c](https://example.org) [d](#here)",
     );
     assert_eq!(dead_links(&page), ["docs/src/page.md: nowhere.md"]);
 }

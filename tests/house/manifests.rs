@@ -11,7 +11,9 @@ const INHERITED: [&str; 5] = ["version", "edition", "rust-version", "license", "
 /// Manifests of the workspace's members, by path.
 fn members() -> Vec<(String, Table)> {
     let is_member = |path: &String| {
-        path.ends_with("/Cargo.toml") && !path.starts_with("fuzz/") && !path.starts_with("integrations/")
+        path.ends_with("/Cargo.toml")
+            && !path.starts_with("fuzz/")
+            && !path.starts_with("integrations/")
     };
     let paths = files().into_iter().filter(is_member);
     let members: Vec<_> = paths.map(|path| (path.clone(), parse(&path))).collect();
@@ -51,9 +53,13 @@ fn every_dependency_has_one_version_and_it_stands_in_the_root() {
 #[test]
 fn every_package_takes_its_particulars_from_the_workspace() {
     let missing = members().into_iter().flat_map(|(path, manifest)| {
-        let package = manifest.get("package").and_then(Value::as_table).cloned().unwrap_or_default();
-        let mut missing: Vec<String> =
-            INHERITED.iter().filter(|key| !inherits(package.get(**key))).map(|key| format!("{path}: {key}")).collect();
+        let package =
+            manifest.get("package").and_then(Value::as_table).cloned().unwrap_or_default();
+        let mut missing: Vec<String> = INHERITED
+            .iter()
+            .filter(|key| !inherits(package.get(**key)))
+            .map(|key| format!("{path}: {key}"))
+            .collect();
         if !package.contains_key("description") {
             missing.push(format!("{path}: description"));
         }
@@ -66,7 +72,11 @@ fn every_package_takes_its_particulars_from_the_workspace() {
 fn unsafe_is_forbidden_outside_the_edges() {
     let root = parse("Cargo.toml");
     let lint = root["workspace"]["lints"]["rust"]["unsafe_code"].as_str();
-    assert_eq!(lint, Some("forbid"), "the workspace forbids unsafe code; no crate can allow it again");
+    assert_eq!(
+        lint,
+        Some("forbid"),
+        "the workspace forbids unsafe code; no crate can allow it again"
+    );
     let is_edge = |path: &str| EDGES.iter().any(|edge| path.contains(edge));
     let without = members().into_iter().filter(|(path, manifest)| {
         let inherited = manifest.get("lints").and_then(|lints| lints.get("workspace"));

@@ -36,7 +36,9 @@ fn has_machine_path(line: &str) -> bool {
     MACHINE_FOLDERS.iter().any(|folder| {
         let path = format!("/{folder}/");
         let mut places = line.match_indices(&path);
-        places.any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "_-.~}".contains(c)))
+        places.any(|(at, _)| {
+            !line[..at].ends_with(|c: char| c.is_alphanumeric() || "_-.~}".contains(c))
+        })
     })
 }
 
@@ -73,7 +75,10 @@ fn every_crate_root_explains_itself_with_an_example() {
     let is_root = |path: &str| path.ends_with("/src/lib.rs") || path.ends_with("/src/main.rs");
     let roots = sources(&[".rs"]).into_iter().filter(|source| is_root(&source.path));
     let without = roots.filter(|root| !has_example(root));
-    none("a crate root says what the crate is and shows it in a block:", without.map(|root| root.path));
+    none(
+        "a crate root says what the crate is and shows it in a block:",
+        without.map(|root| root.path),
+    );
 }
 
 #[test]
@@ -82,6 +87,9 @@ fn the_marks_are_found_where_they_are() {
     assert!(has_machine_path(concat!("let file = \"/ho", "me/somebody/file\";")));
     assert!(has_machine_path(concat!("see /wo", "rk/main")));
     assert!(!has_machine_path("https://example.org/home/page") && !has_machine_path("a/tmp/b"));
-    assert!(has_example(&Source::new("lib.rs", "//! A crate.\n//! ```\n//! a();\n//! ```\nfn f() {}")));
+    assert!(has_example(&Source::new(
+        "lib.rs",
+        "//! A crate.\n//! ```\n//! a();\n//! ```\nfn f() {}"
+    )));
     assert!(!has_example(&Source::new("lib.rs", "//! A crate.\nfn f() {}")));
 }

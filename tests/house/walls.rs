@@ -30,7 +30,11 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
     (CACHE, &[ARCH], "a cache keeps what it is given and fetches nothing"),
     (DEVICE, &[ARCH, BUS, TABLES, CACHE], "the SMMU knows neither driver, master nor time"),
     (MASTER, &[ARCH, BUS, CACHE], "a master reaches the SMMU by its port alone"),
-    (TIMING, &[ARCH, BUS, CACHE, DEVICE], "time is charged around the rules, which are not repeated"),
+    (
+        TIMING,
+        &[ARCH, BUS, CACHE, DEVICE],
+        "time is charged around the rules, which are not repeated",
+    ),
     (CHECK, &[ARCH, BUS], "who judges walks the tables itself"),
     (KERNEL, &[ARCH, BUS, TABLES], "a driver sees registers and memory, never the device"),
     (
@@ -41,9 +45,7 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
     (EXPLORE, &[MACHINE], "an explorer chooses the order in which a machine steps"),
     (
         LAB,
-        &[
-            ARCH, BUS, TABLES, CACHE, DEVICE, MASTER, TIMING, CHECK, KERNEL, MACHINE, EXPLORE,
-        ],
+        &[ARCH, BUS, TABLES, CACHE, DEVICE, MASTER, TIMING, CHECK, KERNEL, MACHINE, EXPLORE],
         "experiments stand on everything and below the command line",
     ),
     (COMMAND_LINE, &[LAB, MACHINE, ARCH], "the command line parses, calls and prints"),
@@ -110,7 +112,8 @@ impl Graph {
     /// A way from one package to another, both included.
     fn way(&self, from: &str, to: &str) -> Option<Vec<&str>> {
         let mut before: BTreeMap<&str, &str> = BTreeMap::new();
-        let mut open: Vec<&str> = self.edges.get_key_value(from).map(|(k, _)| &**k).into_iter().collect();
+        let mut open: Vec<&str> =
+            self.edges.get_key_value(from).map(|(k, _)| &**k).into_iter().collect();
         while let Some(at) = open.pop() {
             if at == to {
                 let mut way = vec![at];

@@ -47,10 +47,10 @@ impl<'a> Draw<'a> {
         of[usize::from(self.byte()) % of.len()]
     }
 
-    /// `word`, with one bit turned over once in sixteen times.
+    /// `word`, with one bit turned over once in sixty-four times.
     pub fn disturbed(&mut self, word: u64) -> u64 {
         match self.byte() {
-            16.. => word,
+            4.. => word,
             _ => word ^ 1 << (self.byte() & 63),
         }
     }

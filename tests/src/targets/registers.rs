@@ -72,8 +72,18 @@ pub(super) fn transaction(draw: &mut Draw) -> Transaction {
     let direction = draw.pick(&[Direction::Read, Direction::Write]);
     let (privileged, instruction) = (draw.flag(), draw.flag());
     Transaction {
-        stream: StreamId(u32::from(draw.pick(&[0u8, 0, 0, 1, 255]))),
-        substream: draw.pick(&[None, None, None, Some(SubstreamId(0)), Some(SubstreamId(1))]),
+        stream: StreamId(u32::from(draw.pick(&[0u8, 0, 0, 0, 0, 0, 0, 0, 0, 1, 255]))),
+        substream: draw.pick(&[
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            Some(SubstreamId(0)),
+            Some(SubstreamId(1)),
+        ]),
         iova: Iova(address(draw)),
         access: Access { direction, privileged, instruction },
     }

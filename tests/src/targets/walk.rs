@@ -81,25 +81,48 @@ fn table(draw: &mut Draw) -> u64 {
     u64::from(draw.byte()) % TABLES + FIRST_TABLE << 12
 }
 
-fn granule(draw: &mut Draw) -> Option<Granule> {
-    draw.pick(&[Some(Granule::K4), Some(Granule::K4), Some(Granule::K16), Some(Granule::K64), None])
+/// Shapes of stage 2 tables that are legal with 48-bit addresses: granule, T0SZ, SL0.
+const STAGE2: [(Granule, u8, u8); 7] = [
+    (Granule::K4, 16, 2),
+    (Granule::K4, 25, 1),
+    (Granule::K4, 34, 1),
+    (Granule::K4, 34, 0),
+    (Granule::K16, 25, 1),
+    (Granule::K64, 25, 1),
+    (Granule::K64, 36, 0),
+];
+
+/// Shapes of stage 1 tables: granule, TxSZ.
+const STAGE1: [(Granule, u8); 7] = [
+    (Granule::K4, 16),
+    (Granule::K4, 25),
+    (Granule::K4, 34),
+    (Granule::K16, 16),
+    (Granule::K16, 25),
+    (Granule::K64, 22),
+    (Granule::K64, 36),
+];
+
+/// What is as it should be, seven times in eight.
+fn mostly<T>(draw: &mut Draw, right: T, other: impl FnOnce(&mut Draw) -> T) -> T {
+    if draw.byte() < 224 { right } else { other(draw) }
 }
 
 fn ste(draw: &mut Draw) -> Ste {
     use StreamConfig::{Abort, Bypass, Nested, Stage1, Stage2};
+    let (granule, t0sz, sl0) = draw.pick(&STAGE2);
     Ste {
         valid: true,
-        config: draw.pick(&[Nested, Nested, Stage1, Stage1, Stage2, Stage2, Bypass, Abort]),
+        config: draw.pick(&[Nested, Nested, Nested, Stage1, Stage1, Stage2, Stage2, Bypass, Abort]),
         s1_context_ptr: 1 << 12,
-        strw: draw.pick(&[0, 0, 0, 0, 0, 2, 1, 3]),
+        strw: mostly(draw, 0, |draw| draw.byte() & 3),
         vmid: Vmid(u16::from(draw.byte())),
-        s2_t0sz: draw.pick(&[25, 16, 24, 34, 40, 12, 51]),
-        s2_sl0: draw.byte() & 3,
-        s2_tg: granule(draw),
-        s2_ps: draw.pick(&[5, 5, 2, 0, 7]),
+        s2_t0sz: mostly(draw, t0sz, |draw| draw.byte() & 63),
+        s2_sl0: mostly(draw, sl0, |draw| draw.byte() & 3),
+        s2_tg: mostly(draw, Some(granule), |_| None),
+        s2_ps: mostly(draw, 5, |draw| draw.byte() & 7),
         s2_aa64: true,
         s2_affd: draw.flag(),
-        s2_endi: false,
         s2_ptw: draw.flag(),
         s2_r: draw.flag(),
         s2_fwb: draw.flag(),
@@ -111,10 +134,10 @@ fn ste(draw: &mut Draw) -> Ste {
 fn cd(draw: &mut Draw) -> Cd {
     let mut cd = Cd {
         valid: true,
-        ips: draw.pick(&[5, 5, 2, 0, 7]),
+        ips: mostly(draw, 5, |draw| draw.byte() & 7),
         affd: draw.flag(),
-        wxn: draw.byte() < 32,
-        pan: draw.byte() < 32,
+        wxn: mostly(draw, false, |_| true),
+        pan: mostly(draw, false, |_| true),
         aa64: true,
         r: draw.flag(),
         a: draw.flag(),
@@ -123,10 +146,11 @@ fn cd(draw: &mut Draw) -> Cd {
         ..Cd::default()
     };
     for half in &mut cd.tables {
-        half.tsz = draw.pick(&[25, 16, 24, 34, 39, 12, 48]);
-        half.tg = granule(draw);
+        let (granule, tsz) = draw.pick(&STAGE1);
+        half.tsz = mostly(draw, tsz, |draw| draw.byte() & 63);
+        half.tg = mostly(draw, Some(granule), |_| None);
         half.ttb = table(draw);
-        half.epd = draw.byte() < 32;
+        half.epd = mostly(draw, false, |_| true);
         half.had = draw.flag();
         half.tbi = draw.flag();
     }
@@ -138,10 +162,10 @@ fn cd(draw: &mut Draw) -> Cd {
 fn descriptor(draw: &mut Draw) -> u64 {
     let (what, how) = (u64::from(draw.byte()), u64::from(draw.byte()));
     let page = (what & 15) << 12;
-    let kind = [3, 3, 3, 3, 3, 1, 0, 2][(what >> 4 & 7) as usize];
-    let flag = u64::from(how & 7 != 0) << 10; // AF
-    let rights = (how >> 3 & 3) << 6; // AP or S2AP
-    let attributes = (how >> 5) << 2; // AttrIndx, or the low bits of MemAttr
+    let kind = [3, 3, 3, 3, 3, 3, 1, 0][(what >> 4 & 7) as usize];
+    let flag = u64::from(how & 15 != 0) << 10; // AF
+    let rights = [1, 1, 3, 0, 2, 1, 3, 1][(how & 7) as usize] << 6; // AP or S2AP
+    let attributes = (how >> 4 & 15) << 2; // AttrIndx, or the low bits of MemAttr
     let word = page | kind | flag | rights | attributes;
     if what >> 7 == 1 { draw.disturbed(word) } else { word }
 }

@@ -101,9 +101,14 @@ impl Stage2 {
             }
     }
 
-    /// Whether MemAttr names a Device type.
+    /// Whether MemAttr names a Device type; reserved encodings count as one (a choice).
     fn is_device(&self, leaf: u64) -> bool {
-        if self.forced_write_back { leaf >> 2 & 7 <= 3 } else { leaf >> 2 & 0xf <= 3 }
+        let mem_attr = leaf >> 2 & 0xf;
+        if self.forced_write_back {
+            matches!(mem_attr & 7, 0..=3 | 4)
+        } else {
+            matches!(mem_attr, 0..=3 | 4 | 8 | 12)
+        }
     }
 }
 
