@@ -86,6 +86,7 @@ fn read(tlb: &Tlb, stop: &AtomicBool) -> u64 {
             assert_eq!(hit.output, expected.translate(page << 12 | 0x123));
             assert_eq!(hit.permissions, expected.permissions);
             assert_eq!(hit.attributes, expected.attributes);
+            assert_eq!(hit.fill, (hit.output.0 >> 32) + 1, "fills are numbered from 1");
             hits += 1;
         }
     }

@@ -34,7 +34,9 @@ pub(super) struct Record {
     dead: u32,
     /// First slot of the entries (in sets).
     pub(super) head: u32,
-    /// For each size the largest span from whose addresses entries of it were made; 0 = none.
+    /// Sizes ever held: bit `n` is 2^(12+n) bytes.
+    sizes: u64,
+    /// For each of them the largest span (log2) that holds such an entry and its leaf.
     spans: [u8; SIZES],
 }
 
@@ -67,6 +69,7 @@ impl Record {
             residents: 0,
             dead: 0,
             head: NOWHERE,
+            sizes: 0,
             spans: [0; SIZES],
         }
     }
@@ -75,24 +78,43 @@ impl Record {
     pub(super) fn announce(&mut self, entry: &TlbEntry) {
         let size = u32::from(entry.size_log2);
         self.space.add_size(entry.input, size);
-        let span = &mut self.spans[(size - SIZE_MIN) as usize];
+        let position = size - SIZE_MIN;
+        self.sizes |= 1 << position;
+        let span = &mut self.spans[position as usize];
         *span = (*span).max(reach(entry) as u8);
     }
 
     /// Where the entries lie that `range` may cover, or `None` when it is quicker to look at all.
-    pub(super) fn windows(
-        &self,
-        range: &AddressScope,
-    ) -> Option<impl Iterator<Item = Window> + use<>> {
+    pub(super) fn windows(&self, range: &AddressScope) -> Option<Windows> {
         let (low, high) = (range.first.min(range.last), range.first.max(range.last));
-        let windows = move |spans: [u8; SIZES]| {
-            (SIZE_MIN..).zip(spans).filter(|&(_, span)| span != 0).map(move |(size, span)| {
-                let inside = u64::MAX >> (64 - u32::from(span));
-                Window { size, first: low & !inside, last: high | inside }
-            })
-        };
-        let pages = windows(self.spans).fold(0, |sum: u64, w| sum.saturating_add(w.pages()));
-        (pages <= u64::from(self.residents)).then(|| windows(self.spans))
+        let windows = Windows { sizes: self.sizes, spans: self.spans, low, high };
+        let pages = windows.clone().fold(0, |sum: u64, w| sum.saturating_add(w.pages()));
+        (pages <= u64::from(self.residents)).then_some(windows)
+    }
+}
+
+/// One [`Window`] for each size.
+#[derive(Clone, Debug)]
+pub(super) struct Windows {
+    sizes: u64,
+    spans: [u8; SIZES],
+    low: u64,
+    high: u64,
+}
+
+impl Iterator for Windows {
+    type Item = Window;
+
+    fn next(&mut self) -> Option<Window> {
+        let position = self.sizes.trailing_zeros();
+        let span = self.spans.get(position as usize)?;
+        self.sizes &= self.sizes - 1;
+        let inside = u64::MAX >> (64 - u32::from(*span));
+        Some(Window {
+            size: SIZE_MIN + position,
+            first: self.low & !inside,
+            last: self.high | inside,
+        })
     }
 }
 
@@ -198,16 +220,17 @@ impl Directory {
         *self = Self::new(self.index, self.id_max);
     }
 
-    /// Live numbers with entries whose tags `scope` covers, whatever the address.
-    pub(super) fn covered(&self, scope: &TlbScope) -> Vec<u32> {
+    /// Adds to `ids` the live numbers with entries whose tags `scope` covers, whatever the
+    /// address.
+    pub(super) fn collect_covered(&self, scope: &TlbScope, ids: &mut Vec<u32>) {
         let everywhere = TlbScope { address: None, ..*scope };
-        ranges(scope)
-            .flat_map(|names| self.ordered.range((*names.start(), 0)..=(*names.end(), u32::MAX)))
-            .filter(|(name, id)| {
+        for names in ranges(scope) {
+            let named = self.ordered.range((*names.start(), 0)..=(*names.end(), u32::MAX));
+            let covered = named.filter(|(name, id)| {
                 self.record(*id).residents > 0 && everywhere.covers(&name.example())
-            })
-            .map(|&(_, id)| id)
-            .collect()
+            });
+            ids.extend(covered.map(|&(_, id)| id));
+        }
     }
 }
 

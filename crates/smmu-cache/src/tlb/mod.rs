@@ -28,7 +28,8 @@ use crate::InvalidationLog;
 use directory::Directory;
 use sets::Sets;
 use slots::Slots;
-use space::SpaceTag;
+use space::{Space, SpaceTag};
+use words::Found;
 
 pub use geometry::{GeometryError, IndexFunction, Replacement, TlbGeometry, TlbShape};
 pub use space::Context;
@@ -109,6 +110,8 @@ struct Ledger {
     directory: Directory,
     slots: Option<Slots>,
     fills: u64,
+    /// Numbers that a scope covers, kept for the room they take.
+    ids: Vec<u32>,
 }
 
 /// Every TLB counts generations in a range of its own, so that a context of another TLB, or of
@@ -142,7 +145,7 @@ impl Tlb {
         Ok(Self {
             sets,
             generation: CachePadded::new(AtomicU64::new(first_generation())),
-            ledger: Mutex::new(Ledger { directory, slots, fills: 0 }),
+            ledger: Mutex::new(Ledger { directory, slots, fills: 0, ids: Vec::new() }),
         })
     }
 
@@ -164,38 +167,50 @@ impl Tlb {
     ///
     /// Where entries of several sizes hold the address, the smallest answers, and an entry of the
     /// ASID before a global one.
-    #[inline]
+    #[inline(always)]
     pub fn look_up(&self, context: &mut Context, input: u64) -> Option<Hit> {
-        loop {
-            let hit = self.find(context, input);
-            // Checked after the words were read: had a number been retired and given to another
-            // address space before, the new generation would be seen here (the fences in `Sets`
-            // order it). So a hit is never one of somebody else.
-            if self.generation.load(Ordering::Acquire) == context.generation {
-                return hit;
-            }
-            self.refresh(context);
+        let found = self.find(context, input);
+        // Checked after the words were read: had a number been retired and given to another
+        // address space before, the new generation would be seen here (the fences in `Sets`
+        // order it). So a hit is never one of somebody else.
+        if self.generation.load(Ordering::Acquire) == context.generation {
+            return found.hit(input);
         }
-    }
-
-    #[inline]
-    fn find(&self, context: &Context, input: u64) -> Option<Hit> {
-        if !words::is_canonical(input) {
-            return None;
-        }
-        match &self.sets {
-            Some(sets) => {
-                sets.find(&context.own, input).or_else(|| sets.find(&context.global, input))
-            }
-            None => unbounded::find(&context.own, input)
-                .or_else(|| unbounded::find(&context.global, input)),
-        }
+        self.look_up_anew(context, input)
     }
 
     #[cold]
     #[inline(never)]
-    fn refresh(&self, context: &mut Context) {
-        *context = self.resolve(&context.space);
+    fn look_up_anew(&self, context: &mut Context, input: u64) -> Option<Hit> {
+        loop {
+            *context = self.resolve(&context.space);
+            let found = self.find(context, input);
+            if self.generation.load(Ordering::Acquire) == context.generation {
+                return found.hit(input);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn find(&self, context: &Context, input: u64) -> Found {
+        if !words::is_canonical(input) {
+            return Found::NOTHING;
+        }
+        let found = self.find_in(&context.own, input);
+        if found.is_hit() { found } else { self.find_global(context, input) }
+    }
+
+    #[inline(always)]
+    fn find_in(&self, space: &Space, input: u64) -> Found {
+        match &self.sets {
+            Some(sets) => sets.find(space, input),
+            None => unbounded::find(space, input),
+        }
+    }
+
+    #[inline(never)]
+    fn find_global(&self, context: &Context, input: u64) -> Found {
+        self.find_in(&context.global, input)
     }
 
     /// Holds `entry`, which a transaction made that began at `begin`.
@@ -218,14 +233,18 @@ impl Tlb {
     /// Without an address the cost does not depend on how many entries there are.
     pub fn invalidate(&self, scope: &TlbScope) -> u32 {
         let mut ledger = self.ledger.lock();
-        let ids = ledger.directory.covered(scope);
-        if scope.address.is_some() {
-            return ids.iter().map(|&id| ledger.drop_within(self.sets.as_ref(), id, scope)).sum();
-        }
-        let dropped = ids.iter().map(|&id| ledger.retire(id)).sum();
-        if dropped > 0 {
+        let mut ids = std::mem::take(&mut ledger.ids);
+        ledger.directory.collect_covered(scope, &mut ids);
+        let dropped = if scope.address.is_some() {
+            ids.iter().map(|&id| ledger.drop_within(self.sets.as_ref(), id, scope)).sum()
+        } else {
+            ids.iter().map(|&id| ledger.retire(id)).sum()
+        };
+        if scope.address.is_none() && dropped > 0 {
             self.generation.fetch_add(1, Ordering::SeqCst);
         }
+        ids.clear();
+        ledger.ids = ids;
         dropped
     }
 

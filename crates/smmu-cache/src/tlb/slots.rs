@@ -64,9 +64,9 @@ impl Slots {
     ) -> Option<Evicted> {
         let size = u32::from(filled.entry.size_log2);
         let tag = words::tag(id, words::page(filled.entry.input, size));
-        let space = &directory.record(id).space;
-        let candidates = sets.slots_of(space, filled.entry.input, size);
-        let (slot, victim) = self.choose(sets, directory, candidates, tag);
+        let set = sets.set_of(&directory.record(id).space, filled.entry.input, size);
+        let (way, victim) = self.choose(sets, directory, set, tag);
+        let slot = set * sets.ways() + way;
         let evicted = match victim {
             Victim::Valid(of) => self.evict(directory, of, slot),
             _ => None,
@@ -78,7 +78,7 @@ impl Slots {
             self.link(directory, id, slot);
         }
         self.held[slot] = Some(*filled);
-        sets.write(slot, tag, words::data(&filled.entry), filled.number);
+        sets.write(set, way, tag, words::data(&filled.entry), filled.number);
         evicted
     }
 
@@ -86,39 +86,37 @@ impl Slots {
         &mut self,
         sets: &Sets,
         directory: &Directory,
-        candidates: std::ops::Range<usize>,
+        set: usize,
         tag: u64,
     ) -> (usize, Victim) {
         let mut vacant = None;
-        for slot in candidates.clone() {
-            let other = sets.tag(slot);
+        for way in 0..sets.ways() {
+            let other = sets.tag(set, way);
             if other == tag {
-                return (slot, Victim::Same);
+                return (way, Victim::Same);
             }
             if vacant.is_none() && other == 0 {
-                vacant = Some((slot, Victim::Empty));
+                vacant = Some((way, Victim::Empty));
             } else if vacant.is_none() && !directory.record(words::space_of(other)).live {
-                vacant = Some((slot, Victim::Dead(words::space_of(other))));
+                vacant = Some((way, Victim::Dead(words::space_of(other))));
             }
         }
         vacant.unwrap_or_else(|| {
-            let slot = self.next_victim(candidates);
-            (slot, Victim::Valid(words::space_of(sets.tag(slot))))
+            let way = self.next_victim(set, sets.ways());
+            (way, Victim::Valid(words::space_of(sets.tag(set, way))))
         })
     }
 
-    fn next_victim(&mut self, candidates: std::ops::Range<usize>) -> usize {
-        let ways = candidates.len();
-        let way = match self.replacement {
+    fn next_victim(&mut self, set: usize, ways: usize) -> usize {
+        match self.replacement {
             Replacement::RoundRobin => {
-                let turn = &mut self.turns[candidates.start / ways];
+                let turn = &mut self.turns[set];
                 let way = *turn as usize;
                 *turn = if way + 1 == ways { 0 } else { *turn + 1 };
                 way
             }
             Replacement::Random { .. } => (self.draw() % ways as u64) as usize,
-        };
-        candidates.start + way
+        }
     }
 
     /// A step of SplitMix64: any seed will do.
@@ -184,7 +182,9 @@ impl Slots {
         size: u32,
     ) -> Option<usize> {
         let tag = words::tag(id, words::page(input, size));
-        sets.slots_of(&directory.record(id).space, input, size).find(|&slot| sets.tag(slot) == tag)
+        let set = sets.set_of(&directory.record(id).space, input, size);
+        let way = (0..sets.ways()).find(|&way| sets.tag(set, way) == tag)?;
+        Some(set * sets.ways() + way)
     }
 
     fn drop_covered(
@@ -198,7 +198,7 @@ impl Slots {
         if !self.held[slot].as_ref().is_some_and(|held| scope.covers(&held.entry)) {
             return 0;
         }
-        sets.clear(slot);
+        sets.clear(slot / sets.ways(), slot % sets.ways());
         self.unlink(directory, id, slot);
         self.held[slot] = None;
         1
@@ -239,7 +239,7 @@ impl Slots {
     /// Empties every slot, dead or alive. The directory must have forgotten them.
     pub(super) fn clear(&mut self, sets: &Sets) {
         for (slot, held) in self.held.iter_mut().enumerate() {
-            sets.clear(slot);
+            sets.clear(slot / sets.ways(), slot % sets.ways());
             *held = None;
         }
     }

@@ -1,6 +1,7 @@
 //! Address spaces as the TLB sees them: interned into small numbers, with a hint of what sizes
 //! to look for.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +20,7 @@ const REGION_SHIFT: u32 = 30;
 
 /// The tags of an entry, as the architecture compares them in a look-up. The order is that of
 /// what TLBI commands name: world, VMID, global or ASID.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct SpaceTag {
     pub(super) world: StreamWorld,
     pub(super) vmid: Vmid,
@@ -28,7 +29,7 @@ pub(super) struct SpaceTag {
 }
 
 /// For a global entry the ASET takes the place of the ASID.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum AsidTag {
     Global(bool),
     Asid(Asid),
@@ -79,6 +80,18 @@ impl SpaceTag {
     }
 }
 
+impl Hash for SpaceTag {
+    /// One word instead of five: every fill hashes a name.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let asid = match self.asid {
+            AsidTag::Global(aset) => u64::from(aset) << 16,
+            AsidTag::Asid(asid) => 1 << 17 | u64::from(asid.0),
+        };
+        let stage = (self.world as u64) << 2 | self.kind as u64;
+        state.write_u64(stage << 40 | u64::from(self.vmid.0) << 20 | asid);
+    }
+}
+
 /// A line of the TLB that forgets nothing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line {
@@ -89,6 +102,7 @@ pub(super) struct Line {
 
 /// An interned address space: what a look-up needs to know of it.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(super) struct Space {
     /// For each region of inputs the sizes ever filled there: bit `n` is 2^(12+n) bytes.
     hints: [AtomicU64; REGIONS as usize],
@@ -116,7 +130,7 @@ impl Space {
         let bit = 1 << (size - SIZE_MIN);
         let regions = if size > REGION_SHIFT { 1 << (size - REGION_SHIFT).min(3) } else { 1 };
         for region in 0..regions {
-            let hint = &self.hints[((input >> REGION_SHIFT) + region & (REGIONS - 1)) as usize];
+            let hint = &self.hints[(((input >> REGION_SHIFT) + region) & (REGIONS - 1)) as usize];
             hint.store(hint.load(Ordering::Relaxed) | bit, Ordering::Relaxed);
         }
     }

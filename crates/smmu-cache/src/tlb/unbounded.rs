@@ -1,27 +1,27 @@
 //! Lines of a TLB that forgets nothing by itself: a map for each address space.
 
-use smmu_arch::{Hit, TlbScope};
+use smmu_arch::TlbScope;
 
 use super::Numbered;
 use super::directory::Record;
 use super::space::{Line, Space};
-use super::words::{self, SIZE_MIN};
+use super::words::{self, Found};
 
-/// The hit of `space` at a canonical `input`.
-pub(super) fn find(space: &Space, input: u64) -> Option<Hit> {
+/// What `space` holds at a canonical `input`.
+pub(super) fn find(space: &Space, input: u64) -> Found {
     let mut sizes = space.sizes(input);
     if sizes == 0 {
-        return None;
+        return Found::NOTHING;
     }
     let lines = space.lines.read();
     while sizes != 0 {
-        let size = SIZE_MIN + sizes.trailing_zeros();
-        sizes &= sizes - 1;
-        if let Some(line) = lines.get(&words::page(input, size)) {
-            return Some(words::hit(line.data, line.number, input, size));
+        let bit = sizes & sizes.wrapping_neg();
+        if let Some(line) = lines.get(&words::page_by_bit(input, bit)) {
+            return Found { data: line.data, number: line.number }.narrow(input, bit);
         }
+        sizes ^= bit;
     }
-    None
+    Found::NOTHING
 }
 
 /// Holds an entry; an older one of the same page goes.

@@ -42,11 +42,17 @@ pub(super) const fn fits(entry: &TlbEntry) -> bool {
         && entry.output.0 >> 52 == 0
 }
 
+/// The page part of a tag: the page around `input` of the size that `bit` stands for, 1 << n for
+/// 2^(12+n) bytes. The bit rather than its number, because look-ups have it at hand.
+#[inline]
+pub(super) const fn page_by_bit(input: u64, bit: u64) -> u64 {
+    (input >> (SIZE_MIN - 1) & (bit << 1).wrapping_neg() | bit) & PAGE_BITS
+}
+
 /// The page part of a tag: the page of 2^`size` bytes around `input`.
 #[inline]
 pub(super) const fn page(input: u64, size: u32) -> u64 {
-    let low = size - SIZE_MIN;
-    ((input >> (low + 12)) << (low + 1) | 1 << low) & PAGE_BITS
+    page_by_bit(input, 1 << (size - SIZE_MIN))
 }
 
 /// The tag of a page in the address space with number `space`.
@@ -74,19 +80,47 @@ pub(super) fn data(entry: &TlbEntry) -> u64 {
         | u64::from(entry.attributes.memory.0)
 }
 
-/// The hit on an entry of 2^`size` bytes at `input`.
-#[inline]
-pub(super) fn hit(data: u64, fill: u64, input: u64, size: u32) -> Hit {
-    let shareability = match data >> 8 & 3 {
-        0 => Shareability::Non,
-        1 => Shareability::Inner,
-        _ => Shareability::Outer,
-    };
-    Hit {
-        output: Pa((data >> 24) << 12 | input & ((1 << size) - 1)),
-        permissions: Permissions::from_bits((data >> 12) as u16),
-        attributes: Attributes { memory: MemoryType(data as u8), shareability },
-        fill,
+/// What a look-up found. Two words, so that it travels in registers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    /// Data word of the entry.
+    pub(super) data: u64,
+    /// Number of its fill; 0 for a miss.
+    pub(super) number: u64,
+}
+
+impl Found {
+    pub(super) const NOTHING: Self = Self { data: 0, number: 0 };
+
+    #[inline]
+    pub(super) const fn is_hit(self) -> bool {
+        self.number != 0
+    }
+
+    /// With the output page of the one 4 KiB page around `input`, out of an entry of the size
+    /// that `bit` stands for.
+    #[inline]
+    pub(super) const fn narrow(self, input: u64, bit: u64) -> Self {
+        Self { data: self.data | (input >> SIZE_MIN & (bit - 1)) << 24, ..self }
+    }
+
+    /// As the architecture's values. The entry has been narrowed to the page of `input`.
+    #[inline]
+    pub(super) fn hit(self, input: u64) -> Option<Hit> {
+        if !self.is_hit() {
+            return None;
+        }
+        let shareability = match self.data >> 8 & 3 {
+            0 => Shareability::Non,
+            1 => Shareability::Inner,
+            _ => Shareability::Outer,
+        };
+        Some(Hit {
+            output: Pa((self.data >> 24) << 12 | input & 0xfff),
+            permissions: Permissions::from_bits((self.data >> 12) as u16),
+            attributes: Attributes { memory: MemoryType(self.data as u8), shareability },
+            fill: self.number,
+        })
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Source {
 pub struct Ruling {
     /// The outcome.
     pub allowed: Allowed,
+    /// The address space, once the configuration chose one: also of a fault of the tables.
+    pub space: Option<AddressSpace>,
     /// Every word that was read, in order.
     pub made_from: Vec<Source>,
 }
@@ -75,15 +77,6 @@ impl Allowed {
             Self::Translates(translation) => Some(translation.output),
             Self::Bypass(output) => Some(*output),
             Self::Refuses(_) => None,
-        }
-    }
-
-    /// The address space, where tables translate.
-    #[must_use]
-    pub const fn space(&self) -> Option<AddressSpace> {
-        match self {
-            Self::Translates(translation) => Some(translation.space),
-            Self::Bypass(_) | Self::Refuses(_) => None,
         }
     }
 }
@@ -165,9 +158,10 @@ impl Reference {
     /// The same with words from anywhere.
     pub(crate) fn rule_from(&self, words: &dyn Words, transaction: &Transaction) -> Ruling {
         let access = transaction.access;
-        let mut walk = Walk { on: self, words, access, made_from: Vec::new() };
+        let mut walk =
+            Walk { on: self, words, access, space: None, made_from: Vec::with_capacity(32) };
         let allowed = walk.translate(transaction).unwrap_or_else(Allowed::Refuses);
-        Ruling { allowed, made_from: walk.made_from }
+        Ruling { allowed, space: walk.space, made_from: walk.made_from }
     }
 }
 
@@ -180,6 +174,7 @@ struct Walk<'a> {
     words: &'a dyn Words,
     /// The access after the overrides of the STE.
     access: Access,
+    space: Option<AddressSpace>,
     made_from: Vec<Source>,
 }
 
@@ -262,16 +257,18 @@ impl Walk<'_> {
             return Err(stage1_fault(StageFaultKind::AddressSize));
         }
         let Some(stage2) = stage2 else { return Ok(Allowed::Bypass(Pa(iova))) };
+        let space = AddressSpace {
+            world: StreamWorld::NsEl1,
+            kind: EntryKind::Stage2,
+            vmid: Vmid(bits(ste, 143, 128) as u16),
+            asid: Asid(0),
+            aset: false,
+        };
+        self.space = Some(space);
         let done = self.stage2(stage2, iova, self.access, FaultClass::In)?;
         Ok(Allowed::Translates(Translation {
             output: Pa(done.output),
-            space: AddressSpace {
-                world: StreamWorld::NsEl1,
-                kind: EntryKind::Stage2,
-                vmid: Vmid(bits(ste, 143, 128) as u16),
-                asid: Asid(0),
-                aset: false,
-            },
+            space,
             permissions: Permissions::new(StageRights::ALL, done.rights),
             global: false,
             input: iova,
@@ -294,22 +291,24 @@ impl Walk<'_> {
         if self.on.illegal_cd(&cd, ste, world).is_some() {
             return Err(Some(Fault::BadCd));
         }
+        let has_vmid = world.has_vmid() && self.on.features.s2p;
+        let space = AddressSpace {
+            world,
+            kind: if stage2.is_some() { EntryKind::Combined } else { EntryKind::Stage1 },
+            vmid: Vmid(if has_vmid { bits(ste, 143, 128) as u16 } else { 0 }),
+            asid: Asid(if world.has_asid() { bits(&cd, 63, 48) as u16 } else { 0 }),
+            aset: bits(&cd, 47, 47) == 1,
+        };
+        self.space = Some(space);
         let stage1 = Stage1::of(&self.on.features, &cd, world);
         let first = self.stage1(&stage1, stage2, iova)?;
         let second = match stage2 {
             Some(stage2) => Some(self.stage2(stage2, first.output, self.access, FaultClass::In)?),
             None => None,
         };
-        let has_vmid = world.has_vmid() && self.on.features.s2p;
         Ok(Allowed::Translates(Translation {
             output: Pa(second.as_ref().map_or(first.output, |done| done.output)),
-            space: AddressSpace {
-                world,
-                kind: if second.is_some() { EntryKind::Combined } else { EntryKind::Stage1 },
-                vmid: Vmid(if has_vmid { bits(ste, 143, 128) as u16 } else { 0 }),
-                asid: Asid(if world.has_asid() { bits(&cd, 63, 48) as u16 } else { 0 }),
-                aset: bits(&cd, 47, 47) == 1,
-            },
+            space,
             permissions: Permissions::new(
                 first.rights,
                 second.as_ref().map_or(StageRights::ALL, |done| done.rights),

@@ -133,29 +133,26 @@ impl Stage1 {
         let writable_clean = self.dirty_by_hardware && leaf >> 51 & 1 == 1;
         let writable = (!ap2 || writable_clean) && !limits.no_write;
         let when = |condition, right| if condition { right } else { StageRights::NONE };
+        let wxn = self.write_execute_never;
         if !self.two_privileges {
-            let xn = uxn || limits.unprivileged_execute_never;
-            let executable = !xn && !(self.write_execute_never && writable);
+            let xn = uxn || limits.unprivileged_execute_never || (wxn && writable);
             return StageRights::READ
                 | when(writable, StageRights::WRITE)
-                | when(executable, StageRights::EXECUTE);
+                | when(!xn, StageRights::EXECUTE);
         }
         let unprivileged = ap1 && !limits.no_unprivileged;
         let unprivileged_writable = unprivileged && writable;
-        let wxn = self.write_execute_never;
         let pan = self.privileged_access_never && unprivileged;
-        let privileged_executable = !pxn
-            && !limits.privileged_execute_never
-            && !unprivileged_writable
-            && !(wxn && writable);
-        let unprivileged_executable =
-            !uxn && !limits.unprivileged_execute_never && !(wxn && unprivileged_writable);
+        let privileged_xn =
+            pxn || limits.privileged_execute_never || unprivileged_writable || (wxn && writable);
+        let unprivileged_xn =
+            uxn || limits.unprivileged_execute_never || (wxn && unprivileged_writable);
         when(unprivileged, StageRights::READ_UNPRIVILEGED)
             | when(unprivileged_writable, StageRights::WRITE_UNPRIVILEGED)
-            | when(unprivileged_executable, StageRights::EXECUTE_UNPRIVILEGED)
+            | when(!unprivileged_xn, StageRights::EXECUTE_UNPRIVILEGED)
             | when(!pan, StageRights::READ_PRIVILEGED)
             | when(!pan && writable, StageRights::WRITE_PRIVILEGED)
-            | when(privileged_executable, StageRights::EXECUTE_PRIVILEGED)
+            | when(!privileged_xn, StageRights::EXECUTE_PRIVILEGED)
     }
 }
 

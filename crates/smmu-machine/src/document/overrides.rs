@@ -34,11 +34,21 @@ impl Document {
     ///
     /// A text without `=`, a path through something that is not there or holds nothing.
     pub fn set(&mut self, assignment: &str) -> Result<(), Diagnostic> {
+        self.set_below("", assignment)
+    }
+
+    /// As [`set`](Self::set), for a document that is known to its user under a name: with
+    /// `machine.`, the key `machine.preset` is this document's `preset`.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub fn set_below(&mut self, prefix: &str, assignment: &str) -> Result<(), Diagnostic> {
         let assignment = assignment.replace(['\n', '\r'], " ");
         let start = self.text.len() + 1;
         let mut text = format!("{}\n{assignment}", self.text);
         std::mem::swap(&mut self.text, &mut text);
-        let result = self.set_at(start, &assignment);
+        let result = self.set_at(prefix, start, &assignment);
         if result.is_err() {
             self.text = text;
         }
@@ -62,7 +72,7 @@ impl Document {
         Ok(())
     }
 
-    fn set_at(&mut self, start: usize, assignment: &str) -> Result<(), Diagnostic> {
+    fn set_at(&mut self, prefix: &str, start: usize, assignment: &str) -> Result<(), Diagnostic> {
         let refuse = |span: Range<usize>, what: String, help: String| {
             Diagnostic::at("--set", assignment, span, what, Some(help))
         };
@@ -71,6 +81,7 @@ impl Document {
             return Err(refuse(0..assignment.len(), "no `=`".to_owned(), help.to_owned()));
         };
         let key = assignment[..equals].trim();
+        let key = key.strip_prefix(prefix).unwrap_or(key);
         let at = self.resolve(key).map_err(|(what, help)| refuse(0..equals, what, help))?;
         let value_at = assignment.len() - assignment[equals + 1..].trim_start().len();
         let range = value_at..assignment.trim_end().len().max(value_at);

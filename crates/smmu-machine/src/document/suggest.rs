@@ -10,7 +10,7 @@ pub fn nearest<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Opt
         .into_iter()
         .map(|name| (strsim::jaro_winkler(given, name), name))
         .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .min_by(|a, b| b.0.total_cmp(&a.0)) // of equals the first
         .map(|(_, name)| name)
 }
 
@@ -34,16 +34,37 @@ fn list(names: &[&str]) -> String {
     format!("{}{more}", quoted.join(", "))
 }
 
-/// The remedy for a message of the TOML reader, which names the unknown and the known in
-/// backquotes: "unknown field `a`, expected one of `b`, `c`".
+/// What to do about a message of the TOML reader, which names the unknown and the known in
+/// backquotes ("unknown field `a`, expected one of `b`, `c`") and says what it expected.
 pub(super) fn from_message(message: &str) -> Option<String> {
-    if !message.starts_with("unknown ") {
-        return None;
-    }
     let mut quoted = message.split('`').skip(1).step_by(2);
-    let given = quoted.next()?;
-    Some(remedy(given, quoted))
+    if message.starts_with("unknown ") {
+        let given = quoted.next()?;
+        return Some(remedy(given, quoted));
+    }
+    if message.starts_with("missing field ") {
+        return Some(format!("add `{} = …`", quoted.next()?));
+    }
+    if message.starts_with("wanted exactly 1 element") {
+        return Some("one key only: begin another table for the next".to_owned());
+    }
+    let expected = message.rsplit_once("expected ")?.1.trim();
+    EXPECTED.iter().find(|(start, _)| expected.starts_with(start)).map(|(_, help)| help.to_string())
 }
+
+/// How what the reader expected is written.
+const EXPECTED: [(&str, &str); 10] = [
+    ("u8", "give a whole number from 0 to 255"),
+    ("u16", "give a whole number from 0 to 65535"),
+    ("u32", "give a whole number from 0 to 4294967295"),
+    ("u64", "give a whole number, 0 or more"),
+    ("a boolean", "give `true` or `false`"),
+    ("a string", "give a text in quotes"),
+    ("a sequence", "give a list: `[…, …]`, or an array of tables: `[[…]]`"),
+    ("a map", "give a table: `{ key = value }`"),
+    ("struct", "give a table: `{ key = value }`"),
+    ("a size", "give an integer, or a text like \"64KiB\""),
+];
 
 #[cfg(test)]
 mod tests {
@@ -61,6 +82,10 @@ mod tests {
         assert_eq!(from_message(message).as_deref(), Some("did you mean `ways`?"));
         let message = "unknown field `q`, expected `entries` or `ways`";
         assert_eq!(from_message(message).as_deref(), Some("choose one of `entries`, `ways`"));
+        let message = "invalid type: string \"x\", expected u32";
+        assert!(from_message(message).is_some_and(|help| help.contains("4294967295")));
+        let message = "missing field `name`";
+        assert_eq!(from_message(message).as_deref(), Some("add `name = …`"));
         assert_eq!(from_message("invalid type: string"), None);
     }
 }

@@ -1,0 +1,217 @@
+//! What the architecture says of look-up and invalidation, one rule a test, on every shape.
+
+use smmu_arch::{
+    AddressScope, AddressSpace, Asid, AsidMatch, Attributes, EntryKind, Granule, Leaf, Pa,
+    Permissions, Stages, StreamWorld, TlbEntry, TlbScope, Vmid, VmidMatch, Worlds,
+};
+use smmu_cache::{
+    ConfigCache, ConfigFill, Context, Fill, IndexFunction, InvalidationLog, Replacement, Tlb,
+    TlbGeometry, TlbShape,
+};
+
+const KIB_4: u8 = 12;
+const KIB_64: u8 = 16;
+const MIB_2: u8 = 21;
+const GIB_1: u8 = 30;
+const GIB_512: u8 = 39;
+
+fn space(kind: EntryKind, vmid: u16, asid: u16) -> AddressSpace {
+    AddressSpace {
+        world: StreamWorld::NsEl1,
+        kind,
+        vmid: Vmid(vmid),
+        asid: Asid(asid),
+        aset: false,
+    }
+}
+
+fn leaf(input: u64, span_log2: u8) -> Leaf {
+    Leaf { base: input >> span_log2 << span_log2, span_log2, level: 3, granule: Granule::K4 }
+}
+
+/// 2^`size` bytes at `input`, translated to 1 TiB higher, from leaves of 2^`stage1` bytes.
+fn entry(space: AddressSpace, input: u64, size: u8, stage1: u8) -> TlbEntry {
+    TlbEntry {
+        space,
+        global: false,
+        input,
+        size_log2: size,
+        output: Pa(input + (1 << 40)),
+        permissions: Permissions::ALL,
+        attributes: Attributes::DEFAULT,
+        stage1: space.kind.has_stage1().then(|| leaf(input, stage1)),
+        stage2: (space.kind != EntryKind::Stage1).then(|| leaf(input, size)),
+    }
+}
+
+/// A TLBI of stage 1 by VMID, ASID and addresses.
+fn tlbi(vmid: u16, asid: AsidMatch, addresses: Option<(u64, u64)>) -> TlbScope {
+    TlbScope {
+        worlds: Worlds::NsEl1,
+        stages: Stages::Stage1,
+        vmid: VmidMatch::Like { vmid: Vmid(vmid), ignore: 0 },
+        asid,
+        address: addresses.map(|(first, last)| AddressScope {
+            first,
+            last,
+            leaf: true,
+            level: 0,
+            granule: None,
+        }),
+    }
+}
+
+fn on_every_shape(rule: impl Fn(&Tlb)) {
+    let geometry = |ways, index| {
+        TlbGeometry { entries: 1024, ways, index, replacement: Replacement::RoundRobin }.into()
+    };
+    let shapes = [
+        TlbShape::Unbounded,
+        geometry(16, IndexFunction::Page),
+        geometry(0, IndexFunction::Page),
+        geometry(16, IndexFunction::PageXorTags),
+    ];
+    shapes.into_iter().for_each(|shape| rule(&Tlb::new(shape).unwrap()));
+}
+
+fn hold(tlb: &Tlb, entry: &TlbEntry) {
+    let log = InvalidationLog::new();
+    let fill = tlb.fill(entry, log.now(), &log);
+    assert!(matches!(fill, Fill::Filled { evicted: None, .. }), "{fill:?}");
+}
+
+fn found(tlb: &Tlb, space: AddressSpace, input: u64) -> bool {
+    tlb.look_up(&mut Context::new(space), input).is_some()
+}
+
+#[test]
+fn an_entry_of_any_size_is_found_by_every_address_it_covers() {
+    let at = space(EntryKind::Stage1, 1, 1);
+    on_every_shape(|tlb| {
+        for (n, size) in (0..).zip([KIB_4, KIB_64, MIB_2, GIB_1, GIB_512]) {
+            let input = n << 40;
+            hold(tlb, &entry(at, input, size, size));
+            let last = input + (1 << size) - 1;
+            for address in [input, input + (last - input) / 3, last] {
+                let hit = tlb.look_up(&mut Context::new(at), address).unwrap();
+                assert_eq!(hit.output, Pa(address + (1 << 40)));
+            }
+            assert!(!found(tlb, at, last + 1));
+        }
+    });
+}
+
+/// The other stage cut a leaf into pieces: an address anywhere in the leaf drops all of them,
+/// and nothing of its neighbours.
+#[test]
+fn a_tlbi_inside_a_leaf_drops_every_piece_of_it() {
+    let at = space(EntryKind::Combined, 1, 1);
+    for address in [0x1_0000, 0x1_7fff, 0x1_ffff] {
+        on_every_shape(|tlb| {
+            for page in 0..64 {
+                hold(tlb, &entry(at, page << 12, KIB_4, KIB_64));
+            }
+            let by_address = tlbi(1, AsidMatch::OrGlobal(Asid(1)), Some((address, address)));
+            assert_eq!(tlb.invalidate(&by_address), 16);
+            let left: Vec<u64> = (0..64).filter(|page| found(tlb, at, page << 12)).collect();
+            assert_eq!(left, (0..16).chain(32..64).collect::<Vec<u64>>());
+            assert_eq!(tlb.invalidate(&by_address), 0);
+        });
+    }
+}
+
+#[test]
+fn a_range_drops_what_it_overlaps() {
+    let at = space(EntryKind::Stage1, 1, 1);
+    on_every_shape(|tlb| {
+        (0..64).for_each(|page| hold(tlb, &entry(at, page << 12, KIB_4, KIB_4)));
+        hold(tlb, &entry(at, 1 << 30, MIB_2, MIB_2));
+        let any = AsidMatch::Any;
+        assert_eq!(tlb.invalidate(&tlbi(1, any, Some((0x2fff, 0x5000)))), 4);
+        assert_eq!(tlb.invalidate(&tlbi(1, any, Some((0x3f000, (1 << 30) + 5)))), 2);
+    });
+}
+
+#[test]
+fn a_global_entry_answers_every_asid_of_its_vmid_and_aset() {
+    on_every_shape(|tlb| {
+        let at = |vmid, asid| space(EntryKind::Stage1, vmid, asid);
+        hold(tlb, &TlbEntry { global: true, ..entry(at(1, 1), 0, KIB_4, KIB_4) });
+        assert!(found(tlb, at(1, 2), 0));
+        assert!(!found(tlb, at(2, 1), 0));
+        assert!(!found(tlb, AddressSpace { aset: true, ..at(1, 1) }, 0));
+        assert_eq!(tlb.invalidate(&tlbi(1, AsidMatch::NonGlobal(Asid(1)), None)), 0);
+        assert_eq!(tlb.invalidate(&tlbi(1, AsidMatch::OrGlobal(Asid(7)), Some((0, 0)))), 1);
+    });
+}
+
+#[test]
+fn a_tlbi_by_vmid_or_asid_spares_the_others() {
+    on_every_shape(|tlb| {
+        for (vmid, asid) in [(1, 1), (1, 2), (2, 1), (3, 1)] {
+            hold(tlb, &entry(space(EntryKind::Stage1, vmid, asid), 0, KIB_4, KIB_4));
+            hold(tlb, &entry(space(EntryKind::Combined, vmid, asid), 0, KIB_4, KIB_4));
+        }
+        hold(tlb, &entry(space(EntryKind::Stage2, 1, 0), 0, KIB_4, KIB_4));
+        assert_eq!(tlb.invalidate(&tlbi(1, AsidMatch::NonGlobal(Asid(1)), None)), 2);
+        assert!(found(tlb, space(EntryKind::Stage1, 1, 2), 0));
+        assert_eq!(tlb.invalidate(&tlbi(1, AsidMatch::Any, None)), 2);
+        assert!(found(tlb, space(EntryKind::Stage2, 1, 0), 0));
+        assert_eq!(tlb.invalidate(&TlbScope::s12_vmall(Vmid(1))), 1);
+        let wild = VmidMatch::Like { vmid: Vmid(2), ignore: 1 };
+        assert_eq!(tlb.invalidate(&TlbScope { vmid: wild, ..TlbScope::NSNH_ALL }), 4);
+        assert!(tlb.is_empty());
+    });
+}
+
+/// A choice of this model: the architecture leaves open which of two entries answers.
+#[test]
+fn of_two_sizes_the_smaller_answers() {
+    let at = space(EntryKind::Stage1, 1, 1);
+    on_every_shape(|tlb| {
+        hold(tlb, &entry(at, 0, MIB_2, MIB_2));
+        hold(tlb, &TlbEntry { output: Pa(0x9000), ..entry(at, 0x1000, KIB_4, KIB_4) });
+        let output = |input| tlb.look_up(&mut Context::new(at), input).unwrap().output;
+        assert_eq!(output(0x1010), Pa(0x9010));
+        assert_eq!(output(0x2010), Pa(0x100_0000_2010));
+    });
+}
+
+#[test]
+fn a_page_that_is_filled_again_is_held_once() {
+    let at = space(EntryKind::Stage1, 1, 1);
+    on_every_shape(|tlb| {
+        hold(tlb, &entry(at, 0, KIB_4, KIB_4));
+        hold(tlb, &TlbEntry { output: Pa(0x9000), ..entry(at, 0, KIB_4, KIB_4) });
+        assert_eq!(tlb.len(), 1);
+        let hit = tlb.look_up(&mut Context::new(at), 0).unwrap();
+        assert_eq!((hit.output, hit.fill), (Pa(0x9000), 2));
+    });
+}
+
+#[test]
+fn a_configuration_cache_without_entries_keeps_nothing() {
+    use smmu_arch::{ConfigEntry, ConfigKey, Epoch, StreamId};
+    let cache = ConfigCache::new(0);
+    let key = ConfigKey::Ste(StreamId(1));
+    let entry = ConfigEntry { key, words: [1; 8], pa: Pa(0) };
+    assert_eq!(cache.fill(&entry, Epoch(0), &InvalidationLog::new()), ConfigFill::Refused);
+    assert_eq!(cache.look_up(&key), None);
+}
+
+#[test]
+fn a_configuration_fill_that_a_cfgi_overtook_is_dropped() {
+    use smmu_arch::{ConfigEntry, ConfigKey, ConfigScope, Invalidation, StreamId, SubstreamId};
+    let (cache, log) = (ConfigCache::new(4), InvalidationLog::new());
+    let begin = log.now();
+    let scope = ConfigScope::Ste { stream: StreamId(1), leaf: true };
+    log.push(&Invalidation::Configuration(scope));
+    let entry = |stream| ConfigEntry {
+        key: ConfigKey::Cd(StreamId(stream), SubstreamId(0)),
+        words: [1; 8],
+        pa: Pa(0),
+    };
+    assert_eq!(cache.fill(&entry(1), begin, &log), ConfigFill::Overtaken);
+    assert_eq!(cache.fill(&entry(2), begin, &log), ConfigFill::Filled { evicted: None });
+    assert_eq!(cache.fill(&entry(1), log.now(), &log), ConfigFill::Filled { evicted: None });
+}

@@ -1,0 +1,401 @@
+//! Domains: an address space of one SMMU, and the streams that use it.
+//!
+//! Like Linux's paging domains. A stream that is in no domain is blocked: its stream table entry
+//! aborts.
+
+use super::heap::TablePages;
+use super::invalidate::{Gather, Tag};
+use super::probe::granule;
+use super::{Batch, Env, Smmu, entries, strtab};
+use crate::Errno;
+use crate::faults::FaultSwitch;
+use crate::log::Notice;
+use crate::personality::Personality;
+use smmu_arch::{Asid, Features, Granule, Pa, Promise, SmmuId, Stage, StreamId, Vmid};
+use smmu_tables::{BuildError, Geometry, Prot, Retired, Table};
+
+/// What a domain is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum DomainKind {
+    /// An address space of its own: stage 1 where there is one.
+    Private,
+    /// Guest-physical addresses of a virtual machine: stage 2, with a VMID that may be told
+    /// beforehand. No stage 1 can be set through a container, so the entry bypasses it.
+    Nesting {
+        /// The container's number, or `None` for a new one.
+        vmid: Option<u32>,
+    },
+}
+
+/// Where the number of a domain comes from, and so who takes it back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ownership {
+    Asid,
+    Vmid,
+    SharedVmid,
+}
+
+/// An address space of one SMMU.
+#[derive(Debug)]
+pub(crate) struct Domain {
+    number: u64,
+    smmu: SmmuId,
+    tag: Tag,
+    ownership: Ownership,
+    table: Table,
+    streams: Vec<StreamId>,
+}
+
+/// An unmap whose commands are on their way; [`PendingUnmap::finish`] makes it hold.
+#[must_use]
+pub(crate) struct PendingUnmap<'a> {
+    env: Env<'a>,
+    batch: Option<Batch<'a>>,
+    retired: Vec<Retired>,
+    promises: Vec<Promise>,
+}
+
+impl Domain {
+    /// An empty domain of an SMMU with a number of its own.
+    ///
+    /// # Errors
+    /// ENOSPC: no number is free. ENOMEM. EOPNOTSUPP: `rfc-fixed` makes no nesting domain without
+    /// stage 2.
+    pub(crate) fn new(env: Env<'_>, smmu: &Smmu, kind: DomainKind) -> Result<Self, Errno> {
+        let features = &smmu.features;
+        let nesting = matches!(kind, DomainKind::Nesting { .. });
+        let fixed = env.driver.options.personality == Personality::RfcFixed;
+        if nesting && fixed && !features.s2p {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let stage2 = features.s2p && (nesting || !features.s1p);
+        let geometry = geometry(features, if stage2 { Stage::Stage2 } else { Stage::Stage1 });
+        let table = Table::new(env.cpu, geometry, &mut TablePages(env)).map_err(build_errno)?;
+        let numbered = match kind {
+            _ if !stage2 => {
+                allocate_asid(env, smmu).map(|asid| (Tag::Stage1(asid), Ownership::Asid))
+            }
+            DomainKind::Nesting { vmid } if fixed => {
+                shared_vmid(env, vmid).map(|vmid| (Tag::Stage2(vmid), Ownership::SharedVmid))
+            }
+            DomainKind::Nesting { vmid } => {
+                told_vmid(env, smmu, vmid).map(|vmid| (Tag::Stage2(vmid), Ownership::Vmid))
+            }
+            DomainKind::Private => {
+                smmu.allocate_vmid(env).map(|vmid| (Tag::Stage2(vmid), Ownership::Vmid))
+            }
+        };
+        let (tag, ownership) = match numbered {
+            Ok(numbered) => numbered,
+            Err(errno) => {
+                let _ = table.free(env.cpu, &mut TablePages(env));
+                return Err(errno);
+            }
+        };
+        let number = env.driver.number_domain();
+        Ok(Self { number, smmu: smmu.id, tag, ownership, table, streams: Vec::new() })
+    }
+
+    /// SMMU of the domain.
+    pub(crate) const fn smmu(&self) -> SmmuId {
+        self.smmu
+    }
+
+    /// VMID, for stage 2.
+    pub(crate) const fn vmid(&self) -> Option<Vmid> {
+        match self.tag {
+            Tag::Stage1(_) => None,
+            Tag::Stage2(vmid) => Some(vmid),
+        }
+    }
+
+    /// Whether other domains may have the same VMID and rely on each other's tables.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.ownership == Ownership::SharedVmid
+    }
+
+    /// Stage 1 or stage 2, with the number that tags it, for whoever looks from outside.
+    pub(crate) const fn tag(&self) -> Tag {
+        self.tag
+    }
+
+    /// Streams that are attached.
+    pub(crate) fn streams(&self) -> &[StreamId] {
+        &self.streams
+    }
+
+    /// Sizes that can be mapped, as a set of bits: bit n for 2^n bytes. The Contiguous hint is not
+    /// among them, as in Linux.
+    pub(crate) fn page_sizes(&self) -> u64 {
+        Geometry { contiguous: false, ..*self.table.geometry() }.page_sizes()
+    }
+
+    /// Last input address.
+    pub(crate) fn last_input(&self) -> u64 {
+        (1 << self.table.geometry().input_bits) - 1
+    }
+
+    /// Lets a stream use the domain. The stream was blocked before.
+    ///
+    /// # Errors
+    /// ENODEV: the stream has no place in the table. ENOMEM, EIO.
+    pub(crate) fn attach(&mut self, env: Env<'_>, stream: StreamId) -> Result<(), Errno> {
+        let smmu = self.smmu_of(env);
+        if let Tag::Stage2(vmid) = self.tag {
+            // From here on an unmap sends its TLBI, before the first translation can be made.
+            smmu.join_vmid(env, vmid);
+        }
+        self.streams.push(stream);
+        let written = self.write_entry(env, smmu, stream);
+        if written.is_err() {
+            self.streams.pop();
+            if let Tag::Stage2(vmid) = self.tag {
+                smmu.leave_vmid(env, vmid);
+            }
+        }
+        written
+    }
+
+    fn write_entry(&self, env: Env<'_>, smmu: &Smmu, stream: StreamId) -> Result<(), Errno> {
+        let entry = match self.tag {
+            Tag::Stage1(asid) => {
+                let context = entries::context(&self.table, asid, &smmu.features);
+                let context = strtab::write_context(env, smmu, stream, &context)?;
+                entries::stage1(context, &smmu.features)
+            }
+            Tag::Stage2(vmid) => entries::stage2(&self.table, vmid, &smmu.features),
+        };
+        strtab::write(env, smmu, stream, &entry)
+    }
+
+    /// Blocks a stream again. When it was the last that used the number, everything of the number
+    /// is forgotten.
+    pub(crate) fn detach(&mut self, env: Env<'_>, stream: StreamId) {
+        let smmu = self.smmu_of(env);
+        // The entry was there when the stream was attached.
+        let _ = strtab::write(env, smmu, stream, &entries::abort());
+        self.streams.retain(|&attached| attached != stream);
+        let last = match self.tag {
+            Tag::Stage1(_) => self.streams.is_empty(),
+            Tag::Stage2(vmid) => smmu.leave_vmid(env, vmid),
+        };
+        if last && !env.driver.options.personality.flushes_at_free() {
+            flush(env, smmu, self.tag);
+        }
+        env.cpu.promise(Promise::Detached { smmu: self.smmu, stream });
+    }
+
+    /// Maps a contiguous range.
+    ///
+    /// # Errors
+    /// EEXIST, EINVAL, ENOMEM, EIO; then nothing was mapped.
+    pub(crate) fn map(
+        &self,
+        env: Env<'_>,
+        input: u64,
+        output: Pa,
+        bytes: u64,
+        prot: Prot,
+    ) -> Result<(), Errno> {
+        let pages = &mut TablePages(env);
+        self.table.map(env.cpu, pages, input, output.0, bytes, prot).map_err(build_errno)?;
+        if self.ownership == Ownership::SharedVmid {
+            let range = (input, input + (bytes - 1));
+            env.driver.sharing.add(env, (self.smmu, self.tag.vmid()), self.number, range);
+        }
+        self.smmu_of(env).counters.maps.add_one();
+        Ok(())
+    }
+
+    /// Takes a range out of the table and sends the commands that this needs. The range holds whole
+    /// mappings.
+    pub(crate) fn unmap<'a>(&self, env: Env<'a>, input: u64, bytes: u64) -> PendingUnmap<'a> {
+        let smmu = self.smmu_of(env);
+        let mut gather = Gather::default();
+        let removed = self.table.unmap(env.cpu, input, bytes, &mut |one| gather.add(one));
+        let removed = removed.unwrap_or_default();
+        smmu.counters.unmaps.add_one();
+        let live = self.is_live(env, smmu) && !gather.is_empty();
+        PendingUnmap {
+            env,
+            batch: live.then(|| self.invalidate(env, smmu, &gather)),
+            retired: removed.retired,
+            promises: self.promises(env, (input, input + (bytes - 1))),
+        }
+    }
+
+    /// Whether translations of the number may be cached. Without a stream they are not: the last one
+    /// that left flushed them.
+    fn is_live(&self, env: Env<'_>, smmu: &Smmu) -> bool {
+        env.driver.options.personality.flushes_at_free()
+            || match self.tag {
+                Tag::Stage1(_) => !self.streams.is_empty(),
+                Tag::Stage2(vmid) => smmu.uses_vmid(env, vmid),
+            }
+    }
+
+    fn invalidate<'a>(&self, env: Env<'a>, smmu: &'a Smmu, gather: &Gather) -> Batch<'a> {
+        let mut batch = Batch::new(env, smmu);
+        let tag = match self.tag {
+            Tag::Stage2(_) if env.has(FaultSwitch::TlbiWrongVmid) => Tag::Stage2(Vmid(0)),
+            tag => tag,
+        };
+        if !env.has(FaultSwitch::SkipUnmapTlbi) {
+            gather.invalidate(&mut batch, &smmu.features, tag, env.driver.options.tlbi_limit);
+        }
+        batch
+    }
+
+    fn promises(&self, env: Env<'_>, range: (u64, u64)) -> Vec<Promise> {
+        let space = (self.smmu, self.tag.vmid());
+        let parts = match self.ownership {
+            Ownership::SharedVmid => env.driver.sharing.remove(env, space, self.number, range),
+            Ownership::Asid | Ownership::Vmid => vec![range],
+        };
+        let (stage, asid) = match self.tag {
+            Tag::Stage1(asid) => (Stage::Stage1, Some(asid)),
+            Tag::Stage2(_) => (Stage::Stage2, None),
+        };
+        let promise = |(first, last)| Promise::Unmapped {
+            smmu: self.smmu,
+            stage,
+            vmid: self.tag.vmid(),
+            asid,
+            first,
+            last,
+        };
+        parts.into_iter().map(promise).collect()
+    }
+
+    /// Gives the domain another VMID that the caller holds (`rfc-fixed`): entries first, then the
+    /// old number is forgotten unless somebody else uses it. The caller gives the old one back.
+    ///
+    /// # Errors
+    /// EIO.
+    pub(crate) fn retag(&mut self, env: Env<'_>, vmid: Vmid) -> Result<(), Errno> {
+        let smmu = self.smmu_of(env);
+        let old = self.tag.vmid();
+        self.tag = Tag::Stage2(vmid);
+        let mut last = false;
+        for &stream in &self.streams {
+            smmu.join_vmid(env, vmid);
+            self.write_entry(env, smmu, stream)?;
+            last = smmu.leave_vmid(env, old);
+        }
+        env.driver.sharing.retag(env, self.smmu, self.number, old, vmid);
+        if last {
+            flush(env, smmu, Tag::Stage2(old));
+        }
+        Ok(())
+    }
+
+    /// Gives tables and number back. Whatever was mapped should be unmapped and no stream attached;
+    /// the series frees some domains nevertheless (bug B2).
+    pub(crate) fn free(self, env: Env<'_>) {
+        let smmu = self.smmu_of(env);
+        if !self.streams.is_empty() {
+            env.log(smmu, Notice::FreedAttachedDomain { vmid: self.tag.vmid() });
+        }
+        if env.driver.options.personality.flushes_at_free() {
+            flush(env, smmu, self.tag);
+        }
+        // A table that does not answer is lost.
+        let _ = self.table.free(env.cpu, &mut TablePages(env));
+        match (self.tag, self.ownership) {
+            (Tag::Stage1(asid), _) => free_asid(env, smmu, asid),
+            (Tag::Stage2(vmid), Ownership::SharedVmid) => {
+                env.driver.shared_vmids.release(env, vmid);
+            }
+            (Tag::Stage2(vmid), _) => smmu.release_vmid(env, vmid),
+        }
+    }
+
+    fn smmu_of<'a>(&self, env: Env<'a>) -> &'a Smmu {
+        env.driver.smmu(self.smmu).expect("a domain belongs to a probed SMMU")
+    }
+}
+
+impl PendingUnmap<'_> {
+    /// Waits for the commands, frees table pages and tells that the range is gone.
+    pub(crate) fn finish(self) {
+        let Self { env, batch, retired, promises } = self;
+        let free = || {
+            retired.iter().for_each(|page| env.driver.heap.free(env, page.pa, page.bytes));
+        };
+        let early = env.has(FaultSwitch::FreeBeforeSync);
+        if early {
+            free();
+        }
+        if let Some(batch) = batch {
+            if env.has(FaultSwitch::MissingSync) { batch.leave() } else { batch.sync() }
+        }
+        if !early {
+            free();
+        }
+        promises.into_iter().for_each(|promise| env.cpu.promise(promise));
+    }
+}
+
+/// Forgets everything of a number.
+fn flush(env: Env<'_>, smmu: &Smmu, tag: Tag) {
+    if env.has(FaultSwitch::ReuseWithoutTlbi) {
+        return;
+    }
+    let mut batch = Batch::new(env, smmu);
+    batch.add(tag.everything());
+    if env.has(FaultSwitch::ReuseOrder) { batch.leave() } else { batch.sync() }
+}
+
+fn allocate_asid(env: Env<'_>, smmu: &Smmu) -> Result<Asid, Errno> {
+    let asid = smmu.asids.with(env.cpu, |asids| asids.allocate()).map(Asid).ok_or(Errno::ENOSPC)?;
+    env.cpu.promise(Promise::AsidAssigned { smmu: smmu.id, asid });
+    Ok(asid)
+}
+
+fn free_asid(env: Env<'_>, smmu: &Smmu, asid: Asid) {
+    smmu.asids.with(env.cpu, |asids| asids.free(asid.0));
+    env.cpu.promise(Promise::AsidFreed { smmu: smmu.id, asid });
+}
+
+/// The series keeps 16 bits of the number, and takes 0 for "none told" (bug B4).
+fn told_vmid(env: Env<'_>, smmu: &Smmu, told: Option<u32>) -> Result<Vmid, Errno> {
+    match Vmid(told.unwrap_or(0) as u16) {
+        Vmid(0) => smmu.allocate_vmid(env),
+        vmid => {
+            smmu.adopt_vmid(env, vmid);
+            Ok(vmid)
+        }
+    }
+}
+
+fn shared_vmid(env: Env<'_>, told: Option<u32>) -> Result<Vmid, Errno> {
+    match told {
+        None => env.driver.shared_vmids.allocate(env),
+        Some(number) => env.driver.shared_vmids.reserve(env, number),
+    }
+}
+
+/// The largest table that the SMMU walks: all of the IPA range for stage 2, 48 bits for stage 1.
+fn geometry(features: &Features, stage: Stage) -> Geometry {
+    let granule = granule(features).unwrap_or(Granule::K4);
+    let most = if granule == Granule::K64 { 52 } else { 48 };
+    let output_bits = features.oas_bits.min(most);
+    let shape = match stage {
+        Stage::Stage1 => Geometry::stage1(granule, 48, output_bits),
+        Stage::Stage2 => Geometry::stage2(granule, output_bits, output_bits),
+    };
+    Geometry { contiguous: true, ..shape }
+}
+
+const fn build_errno(error: BuildError) -> Errno {
+    match error {
+        BuildError::AlreadyMapped(_) => Errno::EEXIST,
+        BuildError::OutOfMemory => Errno::ENOMEM,
+        BuildError::Aborted(_) => Errno::EIO,
+        BuildError::Geometry
+        | BuildError::Misaligned
+        | BuildError::OutOfRange
+        | BuildError::NoAccess
+        | BuildError::PartOfLeaf { .. } => Errno::EINVAL,
+    }
+}

@@ -1,0 +1,55 @@
+//! Which kernel is modelled.
+
+use std::fmt;
+
+/// Which kernel is modelled.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Personality {
+    /// The patch series of August 2021 that shares VMIDs between containers, exactly as posted:
+    /// with its bugs.
+    Rfc,
+    /// The same series as its document means it.
+    RfcFixed,
+    /// Linux 7.2: no nesting containers and no VMIDs in user space.
+    Upstream,
+}
+
+impl Personality {
+    /// Every personality.
+    pub const ALL: [Self; 3] = [Self::Rfc, Self::RfcFixed, Self::Upstream];
+
+    /// The personality of this name: `rfc`, `rfc-fixed` or `upstream`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|personality| personality.name() == name)
+    }
+
+    /// The name, as a user types it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rfc => "rfc",
+            Self::RfcFixed => "rfc-fixed",
+            Self::Upstream => "upstream",
+        }
+    }
+
+    /// Whether there are nesting containers, `VFIO_IOMMU_GET_VMID` and `VFIO_IOMMU_SET_VMID`.
+    #[must_use]
+    pub const fn has_nesting(self) -> bool {
+        !matches!(self, Self::Upstream)
+    }
+
+    /// Whether freeing a domain flushes its whole VMID or ASID, users or not, and unmaps send TLBIs
+    /// even where no device is attached. Newer kernels flush when the last device leaves, and
+    /// know from then on that the number is clean.
+    pub(crate) const fn flushes_at_free(self) -> bool {
+        matches!(self, Self::Rfc)
+    }
+}
+
+impl fmt::Display for Personality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
