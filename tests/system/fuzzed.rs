@@ -64,6 +64,15 @@ proptest! {
         let text = presets.get(which % (presets.len() + 1)).copied().unwrap_or(MACHINE);
         targets::machine_toml(edited(text, &edits).as_bytes());
     }
+
+    #[test]
+    fn any_edit_of_a_scenario_file_is_read_or_explained(
+        which in any::<usize>(),
+        edits in vec(any::<u8>(), 0..24),
+    ) {
+        let scenarios = scenarios();
+        targets::scenario_toml(edited(&scenarios[which % scenarios.len()], &edits).as_bytes());
+    }
 }
 
 proptest! {
@@ -78,6 +87,17 @@ proptest! {
     fn any_tables_are_walked_as_the_reference_walks_them(bytes in vec(any::<u8>(), 16..512)) {
         targets::walk(&bytes);
     }
+}
+
+/// The scenarios of the repository, on a machine that every user has.
+fn scenarios() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let entries = std::fs::read_dir(folder).expect("scenarios/ is there");
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("a file").path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    let text = |path: &PathBuf| std::fs::read_to_string(path).expect("a scenario can be read");
+    files.iter().map(text).collect()
 }
 
 /// A machine file that uses every table of the format.

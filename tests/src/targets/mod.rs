@@ -6,7 +6,7 @@ mod registers;
 mod walk;
 
 pub use encodings::{command_decode, event_decode, ste_cd_decode_check};
-pub use files::machine_toml;
+pub use files::{machine_toml, scenario_toml};
 pub use registers::registers_mmio;
 pub use walk::walk;
 
@@ -27,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "registers_mmio", check: registers_mmio },
     Target { name: "walk", check: walk },
     Target { name: "machine_toml", check: machine_toml },
+    Target { name: "scenario_toml", check: scenario_toml },
 ];
 
 /// The target that is built to fail: on CMD_SYNC with CS = 1, behind a bit of every field that it
