@@ -56,5 +56,6 @@ pub(crate) use notification::Notification;
 pub use notification::{Notifier, NotifyOutcome};
 pub use port::{NoSuchPort, Port};
 pub use smmu::{Smmu, SmmuConfig, Work, WorkOutcome};
+pub use smmu_cache::Resident;
 pub use structures::StructureSizes;
 pub use translation::{Granted, Refused, Translation, TranslationOutcome};

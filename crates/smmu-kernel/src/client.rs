@@ -143,6 +143,12 @@ pub struct Container<'k> {
 }
 
 impl<'k> Container<'k> {
+    /// The container behind a descriptor that was opened before.
+    #[must_use]
+    pub const fn from_fd(process: &Process<'k>, fd: i32) -> Self {
+        Self { process: *process, fd }
+    }
+
     /// Opens `/dev/vfio/vfio`.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use crate::guarded::LockNumbers;
 use crate::log::LogEntry;
 use crate::vfio::{ContainerView, Vfio};
 use crate::{Errno, Faults, Personality};
-use smmu_arch::{Event, Features, Pa, SmmuId, StreamId};
+use smmu_arch::{Command, Event, Features, Pa, SmmuId, StreamId};
 use smmu_bus::{Cpu, UserMemory};
 
 /// What firmware tells the kernel of the machine.
@@ -178,6 +178,15 @@ impl Kernel {
     pub fn service_events(&self, cpu: &dyn Cpu, smmu: SmmuId) -> Vec<Event> {
         let smmu = self.driver.smmu(smmu);
         smmu.map_or_else(Vec::new, |smmu| smmu.service_events(self.driver.env(cpu)))
+    }
+
+    /// Puts a command into the queue of an SMMU, beside what domains send, and a CMD_SYNC behind it
+    /// where `sync` says so: what a person does who debugs a driver. Nothing happens for an SMMU
+    /// that was not probed.
+    pub fn issue(&self, cpu: &dyn Cpu, smmu: SmmuId, command: Command, sync: bool) {
+        if let Some(smmu) = self.driver.smmu(smmu) {
+            smmu.issue(self.driver.env(cpu), command, sync);
+        }
     }
 
     /// Logs and acknowledges the global errors of an SMMU: the handler of their interrupt.

@@ -24,6 +24,7 @@
 //! ```
 
 pub mod reference;
+pub mod run;
 pub mod scenario;
 
 pub use scenario::{LoadOptions, Loaded, Run, Scenario, ScenarioFile};

@@ -9,7 +9,7 @@ use super::smmu::Smmu;
 use super::verdict::{Blame, Changed, Done, Entry, Seen, Verdict};
 use super::{Cause, Moment, remedy};
 use crate::reference::Ruling;
-use smmu_arch::{Command, ConfigKey, EntryKind, Origin, SubstreamId, Sync};
+use smmu_arch::{CmdSync, Command, ConfigKey, EntryKind, Origin, SubstreamId};
 
 pub(super) fn verdict(
     origin: &Origin,
@@ -116,11 +116,11 @@ fn in_order(commands: Vec<Command>) -> Vec<Command> {
             }
         }
         if ordered.len() > before {
-            ordered.push(Command::Sync(Sync::POLLED));
+            ordered.push(Command::Sync(CmdSync::POLLED));
         }
     }
     if ordered.is_empty() {
-        ordered.push(Command::Sync(Sync::POLLED));
+        ordered.push(Command::Sync(CmdSync::POLLED));
     }
     ordered
 }

@@ -38,7 +38,7 @@ use heap::Heap;
 use ids::IdAllocator;
 use queue::{Batch, CommandQueue};
 use registers::RegisterFrame;
-use smmu_arch::{Features, SmmuId, StreamId};
+use smmu_arch::{Command, Features, SmmuId, StreamId};
 use smmu_bus::Cpu;
 use std::cell::{Cell, OnceCell};
 use strtab::StreamTable;
@@ -202,6 +202,13 @@ impl Smmu {
                 let _ = strtab::write(env, self, stream, entry);
             }
         }
+    }
+
+    /// Sends one command, and waits for it where `sync` says so.
+    pub(crate) fn issue(&self, env: Env<'_>, command: Command, sync: bool) {
+        let mut batch = Batch::new(env, self);
+        batch.add(command);
+        if sync { batch.sync() } else { batch.leave() }
     }
 
     /// Drains the Event queue.

@@ -138,6 +138,23 @@ pub struct Expectation {
 }
 
 impl Expectation {
+    /// A counter over everything, equal to a number.
+    #[must_use]
+    pub const fn total(metric: Metric, equals: u64) -> Self {
+        Self {
+            metric,
+            vm: None,
+            device: None,
+            smmu: None,
+            vmid: None,
+            asid: None,
+            since: None,
+            equals: Some(equals),
+            at_least: None,
+            at_most: None,
+        }
+    }
+
     /// Whether `value` is as expected.
     #[must_use]
     pub fn holds(&self, value: u64) -> bool {

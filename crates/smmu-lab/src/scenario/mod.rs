@@ -20,7 +20,9 @@ pub use load::{LoadOptions, Loaded, Run};
 pub use metric::{Expectation, Metric, Selector};
 pub use outcome::{DmaOutcome, Outcome};
 pub use plan::{Scenario, VmPlan};
-pub use step::{Dma, GetVmid, Map, Mark, Repeat, SetVmid, Start, Step, Stop, Unmap, Workload};
+pub use step::{
+    Dma, GetVmid, Map, Mark, Repeat, SetVmid, Start, Step, Stop, Unmap, Wait, Workload,
+};
 pub use traffic::{Access, NicRing, Order, RingDirection, TenantRing, Traffic, Window};
 pub use vm::{Containers, Iommu, Ram, Vm};
 

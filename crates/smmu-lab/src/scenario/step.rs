@@ -32,6 +32,8 @@ pub enum Step {
     Mark(Mark),
     /// Holds a counter against a number; the scenario fails if it does not fit.
     Expect(Expectation),
+    /// Waits until all workloads in the background are done.
+    Wait(Wait),
     /// Does steps several times.
     Repeat(Repeat),
 }
@@ -67,7 +69,15 @@ pub struct Workload {
     /// What each access comes to. Default: `ok`.
     #[serde(default)]
     pub expect: DmaOutcome,
+    /// Goes on beside the steps that follow, until `wait` or the end. Default: false.
+    #[serde(default)]
+    pub background: bool,
 }
+
+/// Waits for the workloads in the background.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Wait {}
 
 /// One access in each page of `[iova, iova + bytes)`, in ascending order.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
@@ -195,6 +205,7 @@ impl Step {
             Self::Command(_) => "command",
             Self::Mark(_) => "mark",
             Self::Expect(_) => "expect",
+            Self::Wait(_) => "wait",
             Self::Repeat(_) => "repeat",
         }
     }

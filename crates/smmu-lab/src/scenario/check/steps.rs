@@ -75,6 +75,7 @@ impl<'a> Check<'a> {
             Step::Command(command) => self.command(command, at),
             Step::Mark(mark) => drop(self.marks.insert(mark.name.clone())),
             Step::Expect(expectation) => self.expectation(expectation, at),
+            Step::Wait(_) => {}
             Step::Repeat(repeat) => self.steps(&repeat.steps, &at.key("steps")),
         }
     }

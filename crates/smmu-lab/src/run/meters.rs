@@ -1,0 +1,301 @@
+//! What is counted, and what an expectation counts.
+
+use super::RunError;
+use super::engine::Engine;
+use super::results::{
+    DeviceResult, ResidentResult, RunResult, SmmuResult, VerdictResult, VmResult,
+};
+use super::statistics::{Counters, DeviceCounts};
+use super::watch::Watch;
+use crate::scenario::{Expectation, Metric, Tag};
+use smmu_arch::{EntryKind, SmmuId};
+use smmu_check::{Blame, Verdict};
+use smmu_device::Resident;
+use smmu_machine::Machine;
+
+/// All counters at one moment.
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    counters: Counters,
+    resident: Vec<Vec<Resident>>,
+    /// Verdicts so far: the device of each.
+    verdicts: Vec<Option<usize>>,
+}
+
+/// The main TLBs at their fullest moments between two steps.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Fullest {
+    smmus: Vec<Vec<Resident>>,
+}
+
+impl Fullest {
+    pub(super) fn look(&mut self, machine: &Machine<Watch>, smmus: usize) {
+        self.smmus.resize(smmus, Vec::new());
+        for (index, fullest) in self.smmus.iter_mut().enumerate() {
+            let now = resident(machine, index);
+            if entries(&now) > entries(fullest) {
+                *fullest = now;
+            }
+        }
+    }
+}
+
+fn resident(machine: &Machine<Watch>, smmu: usize) -> Vec<Resident> {
+    machine.smmu(smmu).map_or_else(Vec::new, |smmu| smmu.resident())
+}
+
+fn entries(resident: &[Resident]) -> u64 {
+    resident.iter().map(|one| u64::from(one.count)).sum()
+}
+
+impl Engine {
+    pub(super) fn snapshot(&mut self) -> Result<Snapshot, RunError> {
+        let smmus = self.run.machine.smmus.len();
+        let resident = (0..smmus).map(|smmu| resident(&self.machine, smmu)).collect();
+        let counters = self.machine.listener().with(|watch| watch.statistics.counters().clone());
+        Ok(Snapshot { counters, resident, verdicts: self.verdict_devices() })
+    }
+
+    /// The device of each verdict, as often as it was given.
+    fn verdict_devices(&self) -> Vec<Option<usize>> {
+        let verdicts = self.machine.listener().with(|watch| {
+            let verdicts = watch.checker.verdicts().iter();
+            verdicts.map(|v| (v.smmu, v.stream().0, v.count)).collect::<Vec<_>>()
+        });
+        let each = |(smmu, stream, count): (SmmuId, u32, u64)| {
+            let device = self.device_of_stream(smmu, stream);
+            std::iter::repeat_n(device, count as usize)
+        };
+        verdicts.into_iter().flat_map(each).collect()
+    }
+
+    fn device_of_stream(&self, smmu: SmmuId, stream: u32) -> Option<usize> {
+        let devices = &self.run.machine.devices;
+        devices.iter().position(|device| {
+            device.smmu == usize::from(smmu.0) && device.streams.contains(&stream)
+        })
+    }
+
+    /// What an expectation counts, from `since` on.
+    pub(super) fn measure(
+        &self,
+        expectation: &Expectation,
+        now: &Snapshot,
+        since: Option<&Snapshot>,
+    ) -> u64 {
+        let value = |snapshot: &Snapshot| self.value(expectation, snapshot);
+        match since {
+            Some(since) if !expectation.metric.is_instant() => {
+                value(now).saturating_sub(value(since))
+            }
+            _ => value(now),
+        }
+    }
+
+    fn value(&self, expectation: &Expectation, snapshot: &Snapshot) -> u64 {
+        let devices = |counter: fn(&DeviceCounts) -> u64| -> u64 {
+            let chosen = self.devices_of(expectation).into_iter();
+            chosen.map(|device| counter(&snapshot.counters.devices[device])).sum()
+        };
+        let smmus = |counter: fn(&super::statistics::SmmuCounts) -> u64| -> u64 {
+            let chosen = self.smmus_of(expectation).into_iter();
+            chosen.map(|smmu| counter(&snapshot.counters.smmus[smmu])).sum()
+        };
+        match expectation.metric {
+            Metric::Dma => devices(|d| d.dma),
+            Metric::Aborts => devices(|d| d.aborts),
+            Metric::Hits => devices(|d| d.hits),
+            Metric::Misses | Metric::Walks => devices(|d| d.misses),
+            Metric::Fetches => devices(|d| d.fetches),
+            Metric::ConfigFetches => devices(|d| d.config_fetches),
+            Metric::CrossVmHits => devices(|d| d.cross_vm_hits),
+            Metric::Events => devices(|d| d.events),
+            Metric::Commands => smmus(|s| s.commands),
+            Metric::Tlbi => smmus(|s| s.tlbi),
+            Metric::Dropped => match &expectation.vm {
+                Some(vm) => snapshot.counters.vms[self.vm(vm)].dropped,
+                None => smmus(|s| s.dropped),
+            },
+            Metric::Resident => self.resident_of(expectation, snapshot),
+            Metric::Stale | Metric::Verdicts => {
+                let chosen = self.devices_of(expectation);
+                let all = expectation.vm.is_none() && expectation.device.is_none();
+                let counts = |device: &&Option<usize>| {
+                    all || device.is_some_and(|device| chosen.contains(&device))
+                };
+                snapshot.verdicts.iter().filter(counts).count() as u64
+            }
+            Metric::Vmid => self.tag(expectation).map_or(0, |(vmid, _)| u64::from(vmid)),
+            Metric::Asid => self.tag(expectation).and_then(|(_, asid)| asid).map_or(0, u64::from),
+        }
+    }
+
+    fn tag(&self, expectation: &Expectation) -> Option<(u16, Option<u16>)> {
+        self.tag_of(expectation.device.as_ref()?)
+    }
+
+    fn devices_of(&self, expectation: &Expectation) -> Vec<usize> {
+        let machine = &self.run.machine;
+        let smmu = expectation.smmu.as_ref().and_then(|name| machine.smmu(name));
+        let vm = expectation.vm.as_ref().map(|name| self.vm(name));
+        let device = expectation.device.as_ref().map(|name| self.device(name));
+        (0..machine.devices.len())
+            .filter(|&one| device.is_none_or(|device| device == one))
+            .filter(|&one| smmu.is_none_or(|smmu| machine.devices[one].smmu == smmu))
+            .filter(|&one| vm.is_none_or(|vm| self.guests[vm].plan.devices().any(|d| d == one)))
+            .collect()
+    }
+
+    fn smmus_of(&self, expectation: &Expectation) -> Vec<usize> {
+        let named = expectation.smmu.as_ref().and_then(|name| self.run.machine.smmu(name));
+        named.map_or_else(|| (0..self.run.machine.smmus.len()).collect(), |smmu| vec![smmu])
+    }
+
+    /// Entries that the selectors name; of devices: those that one of them could hit.
+    fn resident_of(&self, expectation: &Expectation, snapshot: &Snapshot) -> u64 {
+        let number = |tag: &Tag, of: fn((u16, Option<u16>)) -> Option<u16>| match tag {
+            Tag::Number(number) => Some(*number),
+            Tag::Device(device) => self.tag_of(device).and_then(of).map(u32::from),
+        };
+        let vmid = expectation.vmid.as_ref().map(|tag| number(tag, |(vmid, _)| Some(vmid)));
+        let asid = expectation.asid.as_ref().map(|tag| number(tag, |(_, asid)| asid));
+        let by_device = expectation.device.is_some() || expectation.vm.is_some();
+        let devices = self.devices_of(expectation);
+        let mut sum = 0;
+        for smmu in self.smmus_of(expectation) {
+            for one in &snapshot.resident[smmu] {
+                let space = &one.space;
+                let tagged = vmid.is_none_or(|vmid| vmid == Some(u32::from(space.vmid.0)))
+                    && asid.is_none_or(|asid| !one.global && asid == Some(u32::from(space.asid.0)));
+                let reached = !by_device || devices.iter().any(|&d| self.reaches(d, smmu, one));
+                if tagged && reached {
+                    sum += u64::from(one.count);
+                }
+            }
+        }
+        sum
+    }
+
+    /// A look-up of the device could hit these entries.
+    fn reaches(&self, device: usize, smmu: usize, resident: &Resident) -> bool {
+        let Some(domain) = &self.tags[device] else { return false };
+        let space = &resident.space;
+        let vmid = domain.vmid.map_or(0, |vmid| vmid.0);
+        let asid = domain.asid.map_or(0, |asid| asid.0);
+        let stage1 = domain.asid.is_some();
+        usize::from(domain.smmu.0) == smmu
+            && space.vmid.0 == vmid
+            && (space.kind == EntryKind::Stage1) == stage1
+            && (resident.global || space.asid.0 == asid)
+    }
+
+    /// Holds the counters at the end against `[expect]`.
+    pub(super) fn check_end(&mut self) {
+        let Ok(now) = self.snapshot() else { return };
+        for (metric, expected) in self.run.scenario.expect.clone() {
+            let expectation = Expectation::total(metric, expected);
+            let found = self.measure(&expectation, &now, None);
+            if found != expected {
+                let found = found.to_string();
+                let expected = expectation.to_string();
+                self.failures.push(super::results::Failure { step: None, expected, found });
+            }
+        }
+    }
+
+    pub(super) fn results(mut self) -> RunResult {
+        let stale = self.verdict_devices();
+        let counters = self.machine.listener().with(|watch| watch.statistics.counters().clone());
+        let (checked, stale_allowed) = self.machine.listener().with(|watch| {
+            let counters = watch.checker.counters();
+            (counters.translations + counters.refusals, counters.stale_legal)
+        });
+        RunResult {
+            variant: self.run.variant.clone(),
+            personality: self.kernel.options().personality.to_string(),
+            faults: self.run.scenario.faults.clone(),
+            vms: self.vm_results(&counters, &stale),
+            smmus: self.smmu_results(&counters),
+            verdicts: self.verdict_results(),
+            checked,
+            stale_allowed,
+            time_ns: self.machine.time_ns(),
+            failures: std::mem::take(&mut self.failures),
+        }
+    }
+
+    fn vm_results(&self, counters: &Counters, stale: &[Option<usize>]) -> Vec<VmResult> {
+        let device = |index: usize, container: usize| {
+            let name = self.run.machine.devices[index].name.clone();
+            let tag = self.tag_of(&name);
+            DeviceResult {
+                container,
+                vmid: tag.map(|(vmid, _)| vmid),
+                asid: tag.and_then(|(_, asid)| asid),
+                counts: counters.devices[index],
+                stale: stale.iter().filter(|&&one| one == Some(index)).count() as u64,
+                name,
+            }
+        };
+        let vm = |(index, guest): (usize, &super::guest::Guest<Watch>)| VmResult {
+            name: guest.plan.name.clone(),
+            counts: counters.vms[index],
+            devices: (0..)
+                .zip(&guest.plan.containers)
+                .flat_map(|(number, devices)| devices.iter().map(move |&d| (d, number)))
+                .map(|(index, container)| device(index, container))
+                .collect(),
+        };
+        self.guests.iter().enumerate().map(vm).collect()
+    }
+
+    fn smmu_results(&self, counters: &Counters) -> Vec<SmmuResult> {
+        let smmus = self.run.machine.smmus.iter().enumerate();
+        let none = Vec::new();
+        smmus
+            .map(|(index, smmu)| SmmuResult {
+                name: smmu.name.clone(),
+                counts: counters.smmus[index],
+                resident: resident_results(self.fullest.smmus.get(index).unwrap_or(&none)),
+            })
+            .collect()
+    }
+
+    fn verdict_results(&self) -> Vec<VerdictResult> {
+        let result = |verdict: &Verdict| VerdictResult {
+            blame: match verdict.blame {
+                Blame::Driver => "driver",
+                Blame::Hardware => "hardware",
+            }
+            .to_owned(),
+            device: self
+                .device_of_stream(verdict.smmu, verdict.stream().0)
+                .map(|device| self.run.machine.devices[device].name.clone()),
+            cause: verdict.cause.to_string(),
+            text: verdict.to_string(),
+            missing: verdict.missing_text(),
+            count: verdict.count,
+        };
+        self.machine.listener().with(|w| w.checker.verdicts().iter().map(result).collect())
+    }
+}
+
+fn resident_results(resident: &[Resident]) -> Vec<ResidentResult> {
+    let mut rows: Vec<ResidentResult> = resident
+        .iter()
+        .filter(|one| one.count > 0)
+        .map(|one| ResidentResult {
+            vmid: one.space.vmid.0,
+            asid: (one.space.kind != EntryKind::Stage2 && !one.global).then_some(one.space.asid.0),
+            kind: match one.space.kind {
+                EntryKind::Stage1 => "stage1",
+                EntryKind::Stage2 => "stage2",
+                EntryKind::Combined => "combined",
+            }
+            .to_owned(),
+            entries: one.count,
+        })
+        .collect();
+    rows.sort_by(|a, b| (a.vmid, a.asid, &a.kind).cmp(&(b.vmid, b.asid, &b.kind)));
+    rows
+}

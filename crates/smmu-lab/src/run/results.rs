@@ -1,0 +1,170 @@
+//! What a run came to, as data: the source of the table, the JSON and the page.
+
+use super::statistics::{DeviceCounts, SmmuCounts, VmCounts};
+use serde::Serialize;
+
+/// All runs of a scenario.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Results {
+    /// Version of this shape; it grows when a field changes its meaning.
+    pub schema_version: u32,
+    /// Title of the scenario.
+    pub title: String,
+    /// What the scenario shows and why.
+    pub description: String,
+    /// Seed of the scenario.
+    pub seed: u64,
+    /// Seed of the interleaving; `None` for the functional order.
+    pub interleave: Option<u64>,
+    /// One for each variant, in the order of the file.
+    pub runs: Vec<RunResult>,
+}
+
+/// One run.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct RunResult {
+    /// Name of the variant, if the scenario has any.
+    pub variant: Option<String>,
+    /// Kernel personality.
+    pub personality: String,
+    /// Faults that were switched on.
+    pub faults: Vec<String>,
+    /// By VM.
+    pub vms: Vec<VmResult>,
+    /// By SMMU.
+    pub smmus: Vec<SmmuResult>,
+    /// What the checker found.
+    pub verdicts: Vec<VerdictResult>,
+    /// Translations that the checker compared with the tables.
+    pub checked: u64,
+    /// Stale uses that were legal: software had not been told that the translation is over.
+    pub stale_allowed: u64,
+    /// Expectations that did not hold.
+    pub failures: Vec<Failure>,
+    /// Virtual nanoseconds that passed: waits of the driver only, since nothing else takes time
+    /// here.
+    pub time_ns: u64,
+}
+
+/// One VM.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct VmResult {
+    /// Name.
+    pub name: String,
+    /// Commands issued on its behalf.
+    #[serde(flatten)]
+    pub counts: VmCounts,
+    /// Its devices.
+    pub devices: Vec<DeviceResult>,
+}
+
+/// One device.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct DeviceResult {
+    /// Name.
+    pub name: String,
+    /// Number of its container in the VM, from 0.
+    pub container: usize,
+    /// VMID of its domain at the end of the traffic; `None` when it was detached.
+    pub vmid: Option<u16>,
+    /// ASID of its domain, for stage 1.
+    pub asid: Option<u16>,
+    /// Counters.
+    #[serde(flatten)]
+    pub counts: DeviceCounts,
+    /// Stale uses that were bugs.
+    pub stale: u64,
+}
+
+/// One SMMU.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct SmmuResult {
+    /// Name.
+    pub name: String,
+    /// Counters.
+    #[serde(flatten)]
+    pub counts: SmmuCounts,
+    /// Entries of the main TLB at its fullest moment between two steps, by tags.
+    pub resident: Vec<ResidentResult>,
+}
+
+/// Entries of one address space in the main TLB.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ResidentResult {
+    /// VMID.
+    pub vmid: u16,
+    /// ASID; `None` for global entries and where stage 1 is off.
+    pub asid: Option<u16>,
+    /// Stages that an entry combines: `stage1`, `stage2` or `combined`.
+    pub kind: String,
+    /// Entries.
+    pub entries: u32,
+}
+
+/// A bug that the checker found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct VerdictResult {
+    /// `driver` or `hardware`.
+    pub blame: String,
+    /// Device, where the stream belongs to one.
+    pub device: Option<String>,
+    /// What is wrong, in a line.
+    pub cause: String,
+    /// The whole story, several lines.
+    pub text: String,
+    /// Commands that would have prevented it; empty where none would have.
+    pub missing: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// An expectation that did not hold.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Failure {
+    /// Step of the scenario, from 1; `None` for those at the end of the run.
+    pub step: Option<usize>,
+    /// What was expected.
+    pub expected: String,
+    /// What came.
+    pub found: String,
+}
+
+impl RunResult {
+    /// Nothing failed and the checker found nothing.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.failures.is_empty() && self.verdicts.is_empty()
+    }
+
+    /// Sum of a counter over all devices.
+    #[must_use]
+    pub fn sum(&self, counter: impl Fn(&DeviceResult) -> u64) -> u64 {
+        self.vms.iter().flat_map(|vm| &vm.devices).map(counter).sum()
+    }
+}
+
+impl DeviceResult {
+    /// Hits of all look-ups, 0 to 1; 0 without look-ups.
+    #[must_use]
+    pub fn hit_rate(&self) -> f64 {
+        hit_rate(self.counts.hits, self.counts.misses)
+    }
+}
+
+/// Hits of all look-ups, 0 to 1; 0 without look-ups.
+#[must_use]
+pub fn hit_rate(hits: u64, misses: u64) -> f64 {
+    let lookups = hits + misses;
+    if lookups == 0 { 0.0 } else { hits as f64 / lookups as f64 }
+}
+
+impl Results {
+    /// Version of the shape that this code writes.
+    pub const SCHEMA_VERSION: u32 = 1;
+
+    /// All expectations held and the checker found nothing.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.runs.iter().all(RunResult::passed)
+    }
+}

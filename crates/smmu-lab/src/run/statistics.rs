@@ -1,0 +1,197 @@
+//! Counters of a run: a reader of observations.
+
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+use smmu_arch::{Invalidation, Observation, Origin, PortId, SmmuId, Structure, Why};
+use smmu_machine::{Blueprint, Listener, device_ports};
+
+/// What one device did, and what it cost.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct DeviceCounts {
+    /// Transactions, refused ones included.
+    pub dma: u64,
+    /// Transactions that were refused.
+    pub aborts: u64,
+    /// Look-ups of the main TLB that hit.
+    pub hits: u64,
+    /// Of which on an entry that another device of the same VM filled.
+    pub shared_hits: u64,
+    /// Of which on an entry that a device of another VM filled.
+    pub cross_vm_hits: u64,
+    /// Look-ups of the main TLB that missed; each starts a walk.
+    pub misses: u64,
+    /// Translation table descriptors fetched.
+    pub fetches: u64,
+    /// STEs, CDs and their level 1 descriptors fetched.
+    pub config_fetches: u64,
+    /// Event records written about the device.
+    pub events: u64,
+}
+
+/// What one SMMU was told to do.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct SmmuCounts {
+    /// Commands consumed.
+    pub commands: u64,
+    /// Of which TLBI.
+    pub tlbi: u64,
+    /// Of which CFGI.
+    pub cfgi: u64,
+    /// Of which CMD_SYNC.
+    pub syncs: u64,
+    /// TLB entries that invalidations dropped.
+    pub dropped: u64,
+    /// Event records written.
+    pub events: u64,
+    /// Event records lost.
+    pub events_lost: u64,
+    /// Fills that an invalidation overtook.
+    pub overtaken: u64,
+    /// TLB entries that had to leave for others.
+    pub evicted: u64,
+}
+
+/// What the driver had an SMMU do on behalf of one VM.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct VmCounts {
+    /// TLBI commands.
+    pub tlbi: u64,
+    /// TLB entries that they dropped.
+    pub dropped: u64,
+}
+
+/// All counters; a difference of two is what happened between.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Counters {
+    /// By device.
+    pub devices: Vec<DeviceCounts>,
+    /// By SMMU.
+    pub smmus: Vec<SmmuCounts>,
+    /// By VM.
+    pub vms: Vec<VmCounts>,
+}
+
+/// Reads observations into [`Counters`].
+#[derive(Debug)]
+pub struct Statistics {
+    counters: Counters,
+    device_of: FxHashMap<(SmmuId, PortId), usize>,
+    stream_of: FxHashMap<(SmmuId, u32), usize>,
+    vm_of: Vec<Option<usize>>,
+    /// Device that made a fill, by SMMU and number of the fill.
+    filled_by: FxHashMap<(SmmuId, u64), u32>,
+    /// VM for which the driver acts now.
+    acting: Option<usize>,
+}
+
+impl Statistics {
+    /// Counters at zero. `vm_of` names the VM of each device, of `vms` in all.
+    #[must_use]
+    pub fn new(blueprint: &Blueprint, vm_of: Vec<Option<usize>>, vms: usize) -> Self {
+        let ports = device_ports(blueprint).into_iter().enumerate();
+        let streams = blueprint.devices.iter().enumerate().flat_map(|(index, device)| {
+            let smmu = SmmuId(device.smmu as u8);
+            device.streams.iter().map(move |&stream| ((smmu, stream), index))
+        });
+        Self {
+            counters: Counters {
+                devices: vec![DeviceCounts::default(); blueprint.devices.len()],
+                smmus: vec![SmmuCounts::default(); blueprint.smmus.len()],
+                vms: vec![VmCounts::default(); vms],
+            },
+            device_of: ports.map(|(device, place)| (place, device)).collect(),
+            stream_of: streams.collect(),
+            vm_of,
+            filled_by: FxHashMap::default(),
+            acting: None,
+        }
+    }
+
+    /// The counters now.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// From now on commands are issued on behalf of this VM.
+    pub const fn act_for(&mut self, vm: Option<usize>) {
+        self.acting = vm;
+    }
+
+    fn device(&self, origin: &Origin) -> Option<usize> {
+        let transaction = origin.transaction?;
+        self.device_of.get(&(origin.smmu, transaction.port)).copied()
+    }
+
+    fn hit(&mut self, origin: &Origin, device: usize, fill: u64) {
+        let filler = self.filled_by.get(&(origin.smmu, fill)).map(|&filler| filler as usize);
+        let counts = &mut self.counters.devices[device];
+        counts.hits += 1;
+        match filler {
+            Some(filler) if filler == device => {}
+            Some(filler) if self.vm_of[filler] == self.vm_of[device] => counts.shared_hits += 1,
+            Some(_) => counts.cross_vm_hits += 1,
+            None => {}
+        }
+    }
+
+    fn of_device(&mut self, origin: &Origin, device: usize, observation: &Observation) {
+        let counts = &mut self.counters.devices[device];
+        match observation {
+            Observation::Began(_) => counts.dma += 1,
+            Observation::Refused { .. } => counts.aborts += 1,
+            Observation::LookedUp { hit: None, .. } => counts.misses += 1,
+            Observation::LookedUp { hit: Some(fill), .. } => self.hit(origin, device, *fill),
+            Observation::Fetched { why, .. } => match why {
+                Why::Descriptor { .. } => counts.fetches += 1,
+                why if why.is_configuration() => counts.config_fetches += 1,
+                _ => {}
+            },
+            Observation::Filled { structure: Structure::MainTlb, number, .. } => {
+                self.filled_by.insert((origin.smmu, *number), device as u32);
+            }
+            _ => {}
+        }
+    }
+
+    fn of_smmu(&mut self, origin: &Origin, observation: &Observation) {
+        let Some(counts) = self.counters.smmus.get_mut(usize::from(origin.smmu.0)) else { return };
+        match observation {
+            Observation::Synchronised => {
+                counts.commands += 1;
+                counts.syncs += 1;
+            }
+            Observation::CommandConsumed(command) => {
+                counts.commands += 1;
+                counts.tlbi += u64::from(command.name().starts_with("CMD_TLBI"));
+                counts.cfgi += u64::from(command.name().starts_with("CMD_CFGI"));
+            }
+            Observation::Invalidated { scope: Invalidation::Translations(_), dropped } => {
+                counts.dropped += u64::from(*dropped);
+                if let Some(vm) = self.acting {
+                    self.counters.vms[vm].tlbi += 1;
+                    self.counters.vms[vm].dropped += u64::from(*dropped);
+                }
+            }
+            Observation::EventRecorded(event) => {
+                counts.events += 1;
+                if let Some(&device) = self.stream_of.get(&(origin.smmu, event.stream.0)) {
+                    self.counters.devices[device].events += 1;
+                }
+            }
+            Observation::EventLost(_) => counts.events_lost += 1,
+            Observation::FillOvertaken { .. } => counts.overtaken += 1,
+            Observation::Filled { evicted, .. } => counts.evicted += u64::from(*evicted),
+            _ => {}
+        }
+    }
+}
+
+impl Listener for Statistics {
+    fn observe(&mut self, origin: &Origin, observation: &Observation) {
+        if let Some(device) = self.device(origin) {
+            self.of_device(origin, device, observation);
+        }
+        self.of_smmu(origin, observation);
+    }
+}
