@@ -32,7 +32,10 @@ pub fn edited(text: &str, bytes: &[u8]) -> String {
         let end = place(&text[at..], &mut Draw::new(&[0, draw.byte() % 24])) + at;
         match draw.byte() % 3 {
             0 => text.replace_range(at..end, ""),
-            1 => text.insert_str(at, &text[at..end].to_owned()),
+            1 => {
+                let piece = text[at..end].to_owned();
+                text.insert_str(at, &piece);
+            }
             _ => text.insert_str(at, draw.pick(&TYPED)),
         }
     }

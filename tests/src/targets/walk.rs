@@ -78,7 +78,7 @@ fn memory(draw: &mut Draw) -> Ram {
 }
 
 fn table(draw: &mut Draw) -> u64 {
-    u64::from(draw.byte()) % TABLES + FIRST_TABLE << 12
+    (u64::from(draw.byte()) % TABLES + FIRST_TABLE) << 12
 }
 
 /// Shapes of stage 2 tables that are legal with 48-bit addresses: granule, T0SZ, SL0.

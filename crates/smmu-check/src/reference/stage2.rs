@@ -105,9 +105,9 @@ impl Stage2 {
     fn is_device(&self, leaf: u64) -> bool {
         let mem_attr = leaf >> 2 & 0xf;
         if self.forced_write_back {
-            matches!(mem_attr & 7, 0..=3 | 4)
+            mem_attr & 7 <= 4
         } else {
-            matches!(mem_attr, 0..=3 | 4 | 8 | 12)
+            mem_attr >> 2 == 0 || mem_attr & 3 == 0
         }
     }
 }
