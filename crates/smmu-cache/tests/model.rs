@@ -122,6 +122,51 @@ proptest! {
         check(TlbShape::Unbounded, &steps, true)?;
     }
 
+    /// It may hit and hold less than the model of shared global entries, never more: what names a
+    /// page drops the global entries of all ASIDs, though each is used in its own only.
+    #[test]
+    fn a_tlb_by_asid_is_the_model_without_global_hits_in_other_asids(steps in steps()) {
+        let tlb = Tlb::new(TlbShape::UnboundedByAsid).unwrap();
+        let log = InvalidationLog::new();
+        let mut contexts: Vec<Context> = spaces().into_iter().map(Context::new).collect();
+        for step in &steps {
+            match step {
+                Step::Fill(entry) => {
+                    let filled = tlb.fill(entry, log.now(), &log);
+                    let held = matches!(filled, Fill::Filled { evicted: None, .. });
+                    prop_assert!(held);
+                }
+                Step::LookUp { space, input } => {
+                    let key = TlbKey { space: *contexts[*space].space(), input: *input };
+                    let usable = |entry: &&TlbEntry| {
+                        entry.matches(&key) && entry.space.asid == key.space.asid
+                    };
+                    let hit = tlb.look_up(&mut contexts[*space], *input);
+                    let outputs: Vec<Pa> = tlb
+                        .entries()
+                        .iter()
+                        .filter(usable)
+                        .map(|entry| entry.translate(*input))
+                        .collect();
+                    prop_assert_eq!(hit.is_some(), !outputs.is_empty());
+                    prop_assert!(hit.is_none_or(|hit| outputs.contains(&hit.output)));
+                }
+                Step::Invalidate(scope) => {
+                    let before = tlb.entries();
+                    tlb.invalidate(scope);
+                    let after = tlb.entries();
+                    prop_assert!(!after.iter().any(|entry| scope.covers(entry)));
+                    let own = |entry: &TlbEntry| TlbEntry { global: false, ..*entry };
+                    let spared = |entry: &&TlbEntry| {
+                        !scope.covers(entry) && (scope.address.is_some() || !scope.covers(&own(entry)))
+                    };
+                    let expected: Vec<TlbEntry> = before.iter().filter(spared).copied().collect();
+                    prop_assert_eq!(after, expected);
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_set_associative_tlb_is_the_model_less_what_it_evicts(
         geometry in geometry(), steps in steps()

@@ -1,7 +1,8 @@
-//! The laboratory: scenarios, and what comes out of them.
+//! The laboratory: scenarios and what comes out of them, and the replay of neutral cases.
 //!
 //! A scenario file says who does DMA on which machine and what must come out; [`Scenario::load`]
 //! reads it with its machine and its variants, and refuses bad input with line and remedy.
+//! [`run`] runs it. [`replay`] holds the SMMU against answers of other implementations.
 //!
 //! ```
 //! use smmu_lab::{Document, LoadOptions, Scenario};
@@ -24,6 +25,7 @@
 //! ```
 
 pub mod reference;
+pub mod replay;
 pub mod run;
 pub mod scenario;
 

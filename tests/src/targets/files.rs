@@ -1,5 +1,6 @@
 //! Files that people write: anything is read, or refused with place and remedy.
 
+use smmu_lab::replay::{Case, run};
 use smmu_lab::{LoadOptions, Scenario};
 use smmu_machine::{Diagnostic, Document, MachineFile};
 use std::path::Path;
@@ -35,6 +36,17 @@ pub fn scenario_toml(bytes: &[u8]) {
         Ok(loaded) => assert!(!loaded.runs.is_empty(), "a scenario that is read can be run"),
         Err(refused) => is_helpful(&refused, text),
     }
+}
+
+/// Any text as a case of replay: what can be read is run, and answers the same when run again.
+///
+/// # Panics
+///
+/// Where a case is not run to its end, or answers differently.
+pub fn replay_case(bytes: &[u8]) {
+    let Ok(case) = serde_json::from_slice::<Case>(bytes) else { return };
+    let answers = run(&case);
+    assert_eq!(run(&case), answers, "{} has two answers", case.name);
 }
 
 /// A message with a place inside the text, what is wrong, and what would be right.

@@ -6,7 +6,7 @@ mod registers;
 mod walk;
 
 pub use encodings::{command_decode, event_decode, ste_cd_decode_check};
-pub use files::{machine_toml, scenario_toml};
+pub use files::{machine_toml, replay_case, scenario_toml};
 pub use registers::registers_mmio;
 pub use walk::walk;
 
@@ -27,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "registers_mmio", check: registers_mmio },
     Target { name: "walk", check: walk },
     Target { name: "machine_toml", check: machine_toml },
+    Target { name: "replay_case", check: replay_case },
     Target { name: "scenario_toml", check: scenario_toml },
 ];
 

@@ -227,7 +227,7 @@ impl Directory {
         for names in ranges(scope) {
             let named = self.ordered.range((*names.start(), 0)..=(*names.end(), u32::MAX));
             let covered = named.filter(|(name, id)| {
-                self.record(*id).residents > 0 && everywhere.covers(&name.example())
+                self.record(*id).residents > 0 && name.is_covered(&everywhere)
             });
             ids.extend(covered.map(|&(_, id)| id));
         }
@@ -254,12 +254,14 @@ impl Clone for Directory {
 /// Ranges of names outside of which `scope` covers nothing; none overlap.
 fn ranges(scope: &TlbScope) -> impl Iterator<Item = RangeInclusive<SpaceTag>> + use<> {
     const ANY: (AsidTag, AsidTag) = (AsidTag::Global(false), AsidTag::Asid(Asid(u16::MAX)));
-    const GLOBAL: (AsidTag, AsidTag) = (AsidTag::Global(false), AsidTag::Global(true));
+    const GLOBAL: (AsidTag, AsidTag) =
+        (AsidTag::Global(false), AsidTag::GlobalOf(Asid(u16::MAX), true));
+    let own = |asid| (AsidTag::GlobalOf(asid, false), AsidTag::GlobalOf(asid, true));
     let one = |asid| (AsidTag::Asid(asid), AsidTag::Asid(asid));
     let (first_vmid, last_vmid, asids) = match (scope.vmid, scope.asid) {
         (VmidMatch::Like { vmid, ignore: 0 }, AsidMatch::Any) => (vmid, vmid, [Some(ANY), None]),
         (VmidMatch::Like { vmid, ignore: 0 }, AsidMatch::NonGlobal(asid)) => {
-            (vmid, vmid, [Some(one(asid)), None])
+            (vmid, vmid, [Some(own(asid)), Some(one(asid))])
         }
         (VmidMatch::Like { vmid, ignore: 0 }, AsidMatch::OrGlobal(asid)) => {
             (vmid, vmid, [Some(GLOBAL), Some(one(asid))])

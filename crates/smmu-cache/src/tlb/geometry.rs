@@ -9,6 +9,11 @@ pub enum TlbShape {
     SetAssociative(TlbGeometry),
     /// Forgets nothing by itself: an entry stays until a scope covers it.
     Unbounded,
+    /// The same, but a global entry is used in the ASID only that it was made in, and goes with it.
+    /// The architecture lets global entries be shared and demands it nowhere; where software gives
+    /// one VMID to address spaces with different global pages, this TLB still tells them apart.
+    /// What names an address finds the global entries of every ASID, as it must.
+    UnboundedByAsid,
 }
 
 impl From<TlbGeometry> for TlbShape {

@@ -101,6 +101,8 @@ pub struct Tlb {
     sets: Option<Sets>,
     /// Changes when a number of an address space is retired: contexts must be resolved anew.
     generation: CachePadded<AtomicU64>,
+    /// Global entries are used in their own ASID only.
+    by_asid: bool,
     ledger: Mutex<Ledger>,
 }
 
@@ -134,7 +136,7 @@ impl Tlb {
     /// With fewer numbers for address spaces than a tag has room for.
     fn with_space_ids(shape: TlbShape, id_max: u32) -> Result<Self, GeometryError> {
         let (index, sets, slots) = match shape {
-            TlbShape::Unbounded => (IndexFunction::Page, None, None),
+            TlbShape::Unbounded | TlbShape::UnboundedByAsid => (IndexFunction::Page, None, None),
             TlbShape::SetAssociative(geometry) => {
                 let (sets, ways) = geometry.sets_and_ways()?;
                 let slots = Slots::new(sets, ways, geometry.replacement);
@@ -145,15 +147,23 @@ impl Tlb {
         Ok(Self {
             sets,
             generation: CachePadded::new(AtomicU64::new(first_generation())),
+            by_asid: shape == TlbShape::UnboundedByAsid,
             ledger: Mutex::new(Ledger { directory, slots, fills: 0, ids: Vec::new() }),
         })
+    }
+
+    fn name(&self, space: &AddressSpace, global: bool) -> SpaceTag {
+        match self.by_asid {
+            true => SpaceTag::in_own_asid(space, global),
+            false => SpaceTag::new(space, global),
+        }
     }
 
     /// Works out what look-ups in `space` need.
     #[must_use]
     pub fn resolve(&self, space: &AddressSpace) -> Context {
         let mut ledger = self.ledger.lock();
-        let names = [false, true].map(|global| SpaceTag::new(space, global));
+        let names = [false, true].map(|global| self.name(space, global));
         self.make_room(&mut ledger, &names);
         let [own, global] = names.map(|name| {
             let id = ledger.directory.intern(name);
@@ -222,7 +232,7 @@ impl Tlb {
         if log.overtook(begin, |scope| scope.covers_translation(entry)) {
             return Fill::Overtaken;
         }
-        let name = SpaceTag::new(&entry.space, entry.global);
+        let name = self.name(&entry.space, entry.global);
         self.make_room(&mut ledger, &[name]);
         let (number, evicted) = ledger.place(self.sets.as_ref(), name, entry);
         Fill::Filled { number, evicted }
@@ -307,6 +317,7 @@ impl Clone for Tlb {
         Self {
             sets: self.sets.clone(),
             generation: CachePadded::new(AtomicU64::new(first_generation())),
+            by_asid: self.by_asid,
             ledger: Mutex::new(ledger.clone()),
         }
     }

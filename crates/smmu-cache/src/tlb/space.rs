@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 use smmu_arch::{
-    AddressSpace, Asid, Attributes, EntryKind, Pa, Permissions, StreamWorld, TlbEntry, Vmid,
+    AddressSpace, Asid, Attributes, EntryKind, Pa, Permissions, StreamWorld, TlbEntry, TlbScope,
+    Vmid,
 };
 
 use super::geometry::IndexFunction;
@@ -28,10 +29,12 @@ pub(super) struct SpaceTag {
     pub(super) kind: EntryKind,
 }
 
-/// For a global entry the ASET takes the place of the ASID.
+/// For a global entry the ASET takes the place of the ASID, or joins it where global entries are
+/// used in the ASID only that they were made in.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum AsidTag {
     Global(bool),
+    GlobalOf(Asid, bool),
     Asid(Asid),
 }
 
@@ -41,10 +44,21 @@ impl SpaceTag {
         Self { world: space.world, vmid: space.vmid, asid, kind: space.kind }
     }
 
+    /// The tag of an entry that is used in its own ASID only.
+    pub(super) fn in_own_asid(space: &AddressSpace, global: bool) -> Self {
+        match Self::new(space, global) {
+            tag @ Self { asid: AsidTag::Global(aset), .. } => {
+                Self { asid: AsidTag::GlobalOf(space.asid, aset), ..tag }
+            }
+            tag => tag,
+        }
+    }
+
     /// Back to the values of the architecture; what the tag does not compare is 0.
     pub(super) fn address_space(&self) -> (AddressSpace, bool) {
         let (asid, aset, global) = match self.asid {
             AsidTag::Global(aset) => (Asid(0), aset, true),
+            AsidTag::GlobalOf(asid, aset) => (asid, aset, true),
             AsidTag::Asid(asid) => (asid, false, false),
         };
         let space =
@@ -52,8 +66,16 @@ impl SpaceTag {
         (space, global)
     }
 
+    /// Whether a scope without addresses covers the entries with this tag. One that names an ASID
+    /// need not cover its global entries, and does where they are used in no other.
+    pub(super) fn is_covered(&self, scope: &TlbScope) -> bool {
+        let example = self.example();
+        let own = matches!(self.asid, AsidTag::GlobalOf(..));
+        scope.covers(&example) || own && scope.covers(&TlbEntry { global: false, ..example })
+    }
+
     /// Some entry with this tag: a scope without addresses covers it and every other one alike.
-    pub(super) fn example(&self) -> TlbEntry {
+    fn example(&self) -> TlbEntry {
         let (space, global) = self.address_space();
         TlbEntry {
             space,
@@ -71,7 +93,7 @@ impl SpaceTag {
     fn mix(&self, index: IndexFunction) -> u64 {
         let asid = match self.asid {
             AsidTag::Global(_) => 0,
-            AsidTag::Asid(asid) => asid.0,
+            AsidTag::GlobalOf(asid, _) | AsidTag::Asid(asid) => asid.0,
         };
         match index {
             IndexFunction::Page => 0,
@@ -85,6 +107,9 @@ impl Hash for SpaceTag {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let asid = match self.asid {
             AsidTag::Global(aset) => u64::from(aset) << 16,
+            AsidTag::GlobalOf(asid, aset) => {
+                1 << 18 | u64::from(aset) << 16 | u64::from(asid.0)
+            }
             AsidTag::Asid(asid) => 1 << 17 | u64::from(asid.0),
         };
         let stage = (self.world as u64) << 2 | self.kind as u64;

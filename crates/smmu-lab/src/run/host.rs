@@ -9,8 +9,8 @@ const KERNEL_SHARE: u64 = 4;
 /// The most that the kernel takes.
 const KERNEL_BYTES_MAX: u64 = 256 << 20;
 
-/// Pages for VMs. What a VM gives back goes to the next one first, so that a translation that
-/// outlives its VM is seen to reach somebody else's memory.
+/// Pages for VMs. Fresh ones are given out first and returned ones when there is no other, so that
+/// a translation that outlives its VM is seen to reach memory that is not its own.
 #[derive(Debug)]
 pub(super) struct HostMemory {
     regions: Vec<(u64, u64)>,
@@ -31,11 +31,11 @@ impl HostMemory {
     /// `count` pages of `page` bytes, in an order that no two neighbours keep; `None` when memory
     /// is out.
     pub(super) fn take(&mut self, count: u64, page: u64) -> Option<Vec<u64>> {
-        let again = self.returned.get_mut(&page).and_then(|lists| {
-            let fits = lists.iter().rposition(|pages| pages.len() as u64 == count)?;
+        self.take_fresh(count, page).or_else(|| {
+            let lists = self.returned.get_mut(&page)?;
+            let fits = lists.iter().position(|pages| pages.len() as u64 == count)?;
             Some(lists.remove(fits))
-        });
-        again.or_else(|| self.take_fresh(count, page))
+        })
     }
 
     fn take_fresh(&mut self, count: u64, page: u64) -> Option<Vec<u64>> {

@@ -217,6 +217,7 @@ impl Engine {
             vms: self.vm_results(&counters, &stale),
             smmus: self.smmu_results(&counters),
             verdicts: self.verdict_results(),
+            verdicts_expected: self.run.scenario.expect.contains_key(&Metric::Verdicts),
             checked,
             stale_allowed,
             time_ns: self.machine.time_ns(),

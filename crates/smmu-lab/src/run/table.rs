@@ -1,7 +1,7 @@
 //! The table that a person reads.
 
 use super::results::{DeviceResult, Results, RunResult, hit_rate};
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use std::fmt::Write;
 
 /// All runs as text: a table for each, what sharing and the faults did, and what failed.
@@ -76,7 +76,7 @@ const HEADER: [&str; 13] = [
 
 fn devices(run: &RunResult) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(HEADER);
+    ruled(&mut table).set_header(HEADER);
     for vm in &run.vms {
         for device in &vm.devices {
             table.add_row(row(&vm.name, device));
@@ -100,6 +100,12 @@ fn devices(run: &RunResult) -> Table {
         ]));
     }
     table
+}
+
+/// A line under the header and nothing else.
+fn ruled(table: &mut Table) -> &mut Table {
+    let rule = LineStyle::none().fill('─').junction('─');
+    table.load_style(TableStyle::new().header_separator(rule))
 }
 
 fn row(vm: &str, device: &DeviceResult) -> Vec<Cell> {
@@ -142,7 +148,7 @@ fn percent(rate: f64) -> String {
 /// One row a variant: what changed between them.
 fn comparison(out: &mut String, runs: &[RunResult]) {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
+    ruled(&mut table).set_header([
         "variant",
         "DMA",
         "hit rate",

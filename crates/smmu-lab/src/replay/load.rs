@@ -1,0 +1,150 @@
+//! Case files.
+
+use super::case::Case;
+use flate2::bufread::MultiGzDecoder;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use thiserror::Error;
+
+/// First bytes of a file that gzip made.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Input that cannot be used, or output that cannot be written.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("{file}{}: {cause}\n  {remedy}", line.map(|line| format!(":{line}")).unwrap_or_default())]
+pub struct ReplayError {
+    /// The file, as it was named.
+    pub file: String,
+    /// The line, from 1, where one is to blame.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub cause: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl ReplayError {
+    pub(super) fn file(path: &Path, error: &io::Error, remedy: &str) -> Self {
+        Self { cause: error.to_string(), remedy: remedy.into(), ..Self::of(path) }
+    }
+
+    fn of(path: &Path) -> Self {
+        let file = match path.to_str() {
+            Some("-") => "standard input".into(),
+            _ => path.display().to_string(),
+        };
+        Self { file, line: None, cause: String::new(), remedy: String::new() }
+    }
+}
+
+/// Reads a case file: one JSON object a line, plain or made by gzip. `-` is standard input. Empty
+/// lines are passed over.
+///
+/// # Errors
+/// A file that cannot be read, a line that is no case, a DMA that has no single translation.
+pub fn load(path: impl AsRef<Path>) -> Result<Vec<Case>, ReplayError> {
+    let path = path.as_ref();
+    let unread = |error| ReplayError::file(path, &error, "name a case file that can be read");
+    let mut source: Box<dyn Read> = match path.to_str() {
+        Some("-") => Box::new(io::stdin().lock()),
+        _ => Box::new(File::open(path).map_err(unread)?),
+    };
+    let mut first = Vec::new();
+    source.by_ref().take(GZIP.len() as u64).read_to_end(&mut first).map_err(unread)?;
+    let packed = first == GZIP;
+    let source = BufReader::new(io::Cursor::new(first).chain(source));
+    let result = match packed {
+        true => parse(BufReader::new(MultiGzDecoder::new(source))),
+        false => parse(source),
+    };
+    result.map_err(|Wrong { line, cause, remedy }| ReplayError {
+        line: Some(line),
+        cause,
+        remedy,
+        ..ReplayError::of(path)
+    })
+}
+
+/// What is wrong with a line.
+struct Wrong {
+    line: usize,
+    cause: String,
+    remedy: String,
+}
+
+fn parse(mut source: impl BufRead) -> Result<Vec<Case>, Wrong> {
+    let mut cases = Vec::new();
+    let mut text = Vec::new();
+    for line in 1.. {
+        text.clear();
+        let read = source.read_until(b'\n', &mut text).map_err(|error| Wrong {
+            line,
+            cause: error.to_string(),
+            remedy: "the file may be cut off or damaged: make it anew".into(),
+        })?;
+        if read == 0 {
+            break;
+        }
+        if text.trim_ascii().is_empty() {
+            continue;
+        }
+        cases.push(serde_json::from_slice(&text).map_err(|error| no_case(line, &error))?);
+    }
+    Ok(cases)
+}
+
+fn no_case(line: usize, error: &serde_json::Error) -> Wrong {
+    use serde_json::error::Category;
+    let remedy = match error.classify() {
+        Category::Syntax => "write one JSON object on the line, and nothing else",
+        Category::Eof => "the object does not end: write it on one line, or make the file anew",
+        Category::Data | Category::Io => "see \"Replay cases\" in docs/ for what a case holds",
+    };
+    // Each line is a text of its own to the parser, so that its line number is always 1.
+    let cause = error.to_string().replace(" at line 1 column ", " at column ");
+    Wrong { line, cause, remedy: remedy.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> (usize, String) {
+        let wrong = parse(text.as_bytes()).expect_err("refused");
+        assert!(!wrong.remedy.is_empty());
+        (wrong.line, wrong.cause)
+    }
+
+    #[test]
+    fn a_line_that_is_no_case_is_named_with_its_column() {
+        let good = r#"{"name": "a", "smmu": {"stage": "1"}}"#;
+        let (line, cause) = refused(&format!("{good}\n\n{{\"name\": 7}}\n"));
+        assert_eq!((line, cause.contains("column 10")), (3, true), "{cause}");
+        assert_eq!(refused("{\"name\"").0, 1);
+        assert_eq!(refused("no case").0, 1);
+    }
+
+    #[test]
+    fn odd_digits_and_unknown_steps_are_refused() {
+        let case = |steps: &str| {
+            format!(r#"{{"name": "a", "smmu": {{"stage": "nested"}}, "steps": [{steps}]}}"#)
+        };
+        assert!(refused(&case(r#"{"mem": [0, "012"]}"#)).1.contains("even number"));
+        assert!(refused(&case(r#"{"mem": [0, "+1"]}"#)).1.contains("hexadecimal"));
+        assert!(refused(&case(r#"{"fly": 1}"#)).1.contains("unknown variant `fly`"));
+    }
+
+    #[test]
+    fn a_dma_with_two_translations_is_refused() {
+        let case = |iova: u64, len: u64| {
+            let dma = format!(r#"{{"sid": 0, "iova": {iova}, "rw": "r", "len": {len}}}"#);
+            format!(r#"{{"name": "a", "smmu": {{"stage": "2"}}, "steps": [{{"dma": {dma}}}]}}"#)
+        };
+        for (iova, len) in [(0, 0), (0, 4097), (0xffc, 5), (u64::MAX, 2)] {
+            assert!(refused(&case(iova, len)).1.contains("page of 4 KiB"), "{iova:#x} {len}");
+        }
+        assert!(parse(case(u64::MAX, 1).as_bytes()).is_ok());
+        assert!(parse(case(0xffc, 4).as_bytes()).is_ok());
+    }
+}
