@@ -186,6 +186,9 @@ impl Smmu {
 
     /// The next background actor that can start, if any. Ask again until there is none: one of
     /// each kind can be under way.
+    ///
+    /// Records that cannot be written are discarded here, so that a CMD_SYNC may be able to go on
+    /// although no actor was given: ask [`Smmu::holds`] afterwards.
     pub fn work<O: Observer>(&self, observer: &mut O) -> Option<Work> {
         let mut lost = Vec::new();
         let work = self.control.lock().next_work(&mut lost, self.command_context());
