@@ -279,6 +279,12 @@ impl<'k> Group<'k> {
         Ok(Self { process: *process, fd })
     }
 
+    /// The group behind a descriptor that was opened before.
+    #[must_use]
+    pub const fn from_fd(process: &Process<'k>, fd: i32) -> Self {
+        Self { process: *process, fd }
+    }
+
     /// The descriptor.
     #[must_use]
     pub const fn fd(&self) -> i32 {

@@ -50,6 +50,12 @@ switches! {
         "an unmap returns without the CMD_SYNC behind its TLBI", "missing-sync";
     TlbiWrongVmid "tlbi-wrong-vmid",
         "the TLBI of an unmap names VMID 0 instead of the domain's", "missing-vmid-field";
+    TlbiShortRange "tlbi-short-range",
+        "the TLBI of an unmap leaves the last granule of a range out", "tlbi-short-range";
+    TlbiLeafOnly "tlbi-leaf-only",
+        "the TLBI of an unmap that frees tables has Leaf = 1", "tlbi-leaf-only";
+    TlbiWrongTtl "tlbi-wrong-ttl",
+        "the TLBI of an unmap names a level at which there is no leaf", "tlbi-wrong-ttl";
     SkipCfgiSte "skip-cfgi-ste",
         "an STE is rewritten without CMD_CFGI_STE", "ste-without-cfgi";
     FreeBeforeSync "free-before-sync",

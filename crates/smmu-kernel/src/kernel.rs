@@ -5,8 +5,9 @@ use crate::guarded::LockNumbers;
 use crate::log::LogEntry;
 use crate::vfio::{ContainerView, Vfio};
 use crate::{Errno, Faults, Personality};
-use smmu_arch::{Command, Event, Features, Pa, SmmuId, StreamId};
+use smmu_arch::{Command, Event, Features, Iova, Pa, SmmuId, StreamId};
 use smmu_bus::{Cpu, UserMemory};
+use smmu_tables::Prot;
 
 /// What firmware tells the kernel of the machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,6 +51,11 @@ pub enum Idle {
     Blocked,
     /// Its transactions pass untranslated: the host's own driver uses it (`iommu.passthrough=1`).
     Identity,
+    /// The host's own driver uses it through the DMA API ([`Kernel::dma_map`]).
+    Dma {
+        /// Unmaps are invalidated later, many at once (`iommu.strict=0`).
+        lazy: bool,
+    },
 }
 
 /// How the kernel behaves.
@@ -127,7 +133,47 @@ impl Kernel {
     /// # Errors
     /// [`ProbeError`]: which SMMU was refused, and why.
     pub fn boot(&self, cpu: &dyn Cpu) -> Result<(), ProbeError> {
-        self.driver.boot(cpu, &self.locks, &self.hardware)
+        self.driver.boot(cpu, &self.locks, &self.hardware)?;
+        self.vfio.start_host(self.driver.env(cpu))
+    }
+
+    /// The DMA API: maps memory for a transfer of a device that the host holds, and gives the IOVA.
+    /// Devices may read it, and write where `write` says so. Needs [`Idle::Dma`].
+    ///
+    /// # Errors
+    /// ENODEV: no such device, or it is in a container, or the host does not translate. EINVAL: not
+    /// whole pages. ENOSPC: no IOVA is free. ENOMEM, EIO.
+    pub fn dma_map(
+        &self,
+        cpu: &dyn Cpu,
+        device: &str,
+        output: Pa,
+        bytes: u64,
+        write: bool,
+    ) -> Result<Iova, Errno> {
+        let prot = if write { Prot::READ_WRITE } else { Prot::READ };
+        self.vfio.host_of(device)?.map(self.driver.env(cpu), output, bytes, prot)
+    }
+
+    /// The DMA API: ends a transfer that [`Kernel::dma_map`] began. In lazy mode the device may reach
+    /// the memory until the queue of unmaps is invalidated: with the 256th of them, or by
+    /// [`Kernel::tick`] after 10 ms.
+    ///
+    /// # Errors
+    /// ENODEV; EINVAL: nothing was mapped as that.
+    pub fn dma_unmap(
+        &self,
+        cpu: &dyn Cpu,
+        device: &str,
+        iova: Iova,
+        bytes: u64,
+    ) -> Result<(), Errno> {
+        self.vfio.host_of(device)?.unmap(self.driver.env(cpu), iova, bytes)
+    }
+
+    /// The kernel's timer: invalidates what lazy unmaps left for 10 ms.
+    pub fn tick(&self, cpu: &dyn Cpu) {
+        self.vfio.tick(self.driver.env(cpu));
     }
 
     /// Opens `/dev/vfio/vfio` (a new container) or `/dev/vfio/N` (a group); gives a descriptor.

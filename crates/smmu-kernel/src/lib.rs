@@ -34,6 +34,7 @@ mod driver;
 mod errno;
 mod faults;
 mod guarded;
+mod host;
 mod kernel;
 mod log;
 mod personality;

@@ -24,10 +24,12 @@
 //! assert_eq!(loaded.runs[0].scenario.vms[0].name, "A");
 //! ```
 
+pub mod decode;
 pub mod reference;
 pub mod replay;
 pub mod run;
 pub mod scenario;
 
 pub use scenario::{LoadOptions, Loaded, Run, Scenario, ScenarioFile};
+pub use smmu_kernel::{FaultInfo, FaultSwitch};
 pub use smmu_machine::{Diagnostic, Document};

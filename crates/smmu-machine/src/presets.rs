@@ -17,6 +17,9 @@ pub const DEFAULT: &str = "reference";
 /// The preset whose ID registers are taken verbatim.
 pub const QEMU: &str = "qemu";
 
+/// The preset that a driver is checked on.
+pub const ADVERSARY: &str = "adversary";
+
 /// The data files, in the order in which they are listed.
 const FILES: [(&str, &str); 6] = [
     ("reference", include_str!("../presets/reference.toml")),
@@ -176,5 +179,12 @@ mod tests {
         assert_eq!(find("reference").unwrap().ids, IdRegisters::REFERENCE);
         assert_eq!(find(QEMU).unwrap().ids, IdRegisters::QEMU_NESTED);
         assert_eq!(reference().name, DEFAULT);
+    }
+
+    #[test]
+    fn any_machine_can_be_moved_onto_the_adversary() {
+        let adversary = MachineFile::of_preset(ADVERSARY).blueprint().unwrap();
+        let moved = MachineFile::of_preset("ideal").blueprint().unwrap().on_adversary();
+        assert_eq!(moved, adversary);
     }
 }

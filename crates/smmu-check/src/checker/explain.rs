@@ -33,6 +33,14 @@ impl Change {
             Self::Registers { at, .. } => *at,
         }
     }
+
+    /// Whether a store replaced a table descriptor.
+    pub(super) fn is_table(&self) -> bool {
+        match self {
+            Self::Store(store, Why::Descriptor { level, .. }) => *level < 3 && store.old & 3 == 3,
+            _ => false,
+        }
+    }
 }
 
 /// A state of the past in which the outcome was right.

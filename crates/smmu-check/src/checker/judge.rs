@@ -7,18 +7,15 @@
 //! invalidation was complete. Of several explanations the most lenient one counts.
 
 use super::Moment;
-use super::commands::Remembered;
 use super::explain::{Change, Explainer, State};
 use super::fills::Fill;
 use super::history::{History, Part};
 use super::promises::{Promises, Used};
+use super::remembered::Remembered;
 use super::smmu::Smmu;
 use super::verdict::{Blame, Cause};
 use crate::reference::{Allowed, Ruling, Translation};
-use smmu_arch::{
-    AddressSpace, ConfigKey, EntryKind, Fault, Pa, Path, Promise, SmmuId, StageFaultKind,
-    SubstreamId, TlbKey, Transaction, Why,
-};
+use smmu_arch::{AddressSpace, EntryKind, Pa, Path, Promise, SmmuId, Transaction};
 use smmu_bus::Memory;
 
 /// The transaction of a use.
@@ -55,13 +52,13 @@ pub(super) struct Charge {
 }
 
 impl Charge {
-    fn plain(blame: Blame, cause: Cause, space: Option<AddressSpace>) -> Self {
+    pub(super) fn plain(blame: Blame, cause: Cause, space: Option<AddressSpace>) -> Self {
         Self { blame, cause, stale: Vec::new(), promise: None, space }
     }
 }
 
 /// `None` is legal.
-type Judgement = Option<Charge>;
+pub(super) type Judgement = Option<Charge>;
 
 /// What a judge looks at.
 pub(super) struct Judge<'a, M> {
@@ -123,7 +120,7 @@ impl<M: Memory> Judge<'_, M> {
         }
     }
 
-    fn explainer(&self) -> Explainer<'_, M> {
+    pub(super) fn explainer(&self) -> Explainer<'_, M> {
         Explainer {
             memory: self.memory,
             history: self.history,
@@ -143,12 +140,17 @@ impl<M: Memory> Judge<'_, M> {
             let by_entry = hit && (same_space || !part.is_configuration());
             let entry = passed.fill.filter(|_| by_entry);
             let (remembered, since) = match (entry, translation) {
-                (Some(fill), _) => (in_tlb(fill.entry), fill.began),
-                (None, Some(translation)) if by_entry => (in_tlb(translation.entry()), change.at()),
-                (None, Some(translation)) if !part.is_configuration() => {
-                    (in_walk(&translation, part, &change), change.at())
+                (Some(fill), _) => (Remembered::in_tlb(fill.entry), fill.began),
+                (None, Some(translation)) if by_entry => {
+                    (Remembered::in_tlb(translation.entry()), change.at())
                 }
-                _ => (in_configuration(&self.case.transaction, part, &change), change.at()),
+                (None, Some(translation)) if !part.is_configuration() => {
+                    (Remembered::in_walk(&translation, part, &change), change.at())
+                }
+                _ => (
+                    Remembered::in_configuration(&self.case.transaction, part, &change),
+                    change.at(),
+                ),
             };
             let origin = entry.and_then(|fill| origin(state, part, &change, fill));
             Stale { part, change, remembered, since, origin }
@@ -181,7 +183,7 @@ impl<M: Memory> Judge<'_, M> {
                 .iter()
                 .filter(|(part, change)| part.is_configuration() && change.at() <= self.case.began);
             let mut stale = changes.map(|&(part, change)| {
-                let remembered = in_configuration(transaction, part, &change);
+                let remembered = Remembered::in_configuration(transaction, part, &change);
                 Stale { part, change, remembered, since: change.at(), origin: None }
             });
             let over = stale.find(|stale| !self.may_remember(&stale.remembered, stale.since))?;
@@ -196,7 +198,7 @@ impl<M: Memory> Judge<'_, M> {
         let before = state.changes.iter().filter(|(_, change)| change.at() <= self.case.began);
         let stale: Vec<_> = before
             .map(|&(part, change)| {
-                let (remembered, since) = (in_tlb(fill.entry), fill.began);
+                let (remembered, since) = (Remembered::in_tlb(fill.entry), fill.began);
                 let origin = origin(state, part, &change, fill);
                 Stale { part, change, remembered, since, origin }
             })
@@ -208,7 +210,7 @@ impl<M: Memory> Judge<'_, M> {
             return None;
         }
         // Nothing has ended it for them: the tag was given to two, or freed before its time.
-        let entry = in_tlb(fill.entry);
+        let entry = Remembered::in_tlb(fill.entry);
         let dropped = self.smmu.commands.complete(&entry, fill.began, self.case.began);
         if dropped.is_some() {
             let cause = Cause::StaleTranslation;
@@ -282,128 +284,9 @@ impl<M: Memory> Judge<'_, M> {
         }
     }
 
-    /// No single state explains the outcome.
-    fn unexplained(&self, space: Option<AddressSpace>) -> Judgement {
-        if self.races() {
-            return None;
-        }
-        let torn = [Part::Ste, Part::Cd].into_iter().any(|part| self.is_torn(part));
-        Some(if torn {
-            Charge::plain(Blame::Driver, Cause::TornConfiguration, space)
-        } else {
-            Charge::plain(Blame::Hardware, Cause::NeverAllowed, space)
-        })
-    }
-
-    /// A word that counts now was stored to since the transaction began: it may have seen old and
-    /// new words side by side.
-    fn races(&self) -> bool {
-        let mut words = self.now.made_from.iter();
-        words.any(|word| self.history.since(word.pa, self.case.began).next().is_some())
-    }
-
-    fn configuration_races(&self) -> bool {
-        let mut words = self.now.made_from.iter();
-        words.any(|word| {
-            Part::of(word.why).is_configuration()
-                && self.history.since(word.pa, self.case.began).next().is_some()
-        })
-    }
-
-    /// Several stores to an STE or CD since it was last taken out of the caches.
-    fn is_torn(&self, part: Part) -> bool {
-        let changed = Change::Registers { at: Moment(0), table: true };
-        let Remembered::Configuration { key, .. } =
-            in_configuration(&self.case.transaction, part, &changed)
-        else {
-            return false;
-        };
-        let what = Remembered::Configuration { key, level1: false };
-        let last = self.smmu.commands.complete(&what, Moment(0), self.case.began);
-        let since = last.map_or(Moment(0), |effect| effect.at);
-        let words = self.now.made_from.iter().filter(|word| Part::of(word.why) == part);
-        words.map(|word| self.history.since(word.pa, since).count()).sum::<usize>() > 1
-    }
-
-    /// Judges a refusal where the tables let through now.
-    pub(super) fn refused(&self, fault: Option<Fault>) -> Judgement {
-        let now = translation(self.now);
-        let refuses = |ruling: &Ruling| matches!(ruling.allowed, Allowed::Refuses(then) if alike(then, fault));
-        for state in &self.explainer().states(&self.case.transaction, refuses) {
-            let changes = state.changes.iter();
-            let mut before = changes.filter(|(_, change)| change.at() <= self.case.began);
-            if before.all(|(part, change)| self.may_refuse(*part, change, fault, now.as_ref())) {
-                return None;
-            }
-        }
-        let Some(now) = now else { return self.unexplained_refusal(None) };
-        let key = TlbKey { space: now.space, input: now.input };
-        let other = self.smmu.fills.matching(&key).any(|fill| {
-            fill.entry.permissions != now.permissions
-                && self.may_remember(&in_tlb(fill.entry), fill.began)
-        });
-        if other { None } else { self.unexplained_refusal(Some(now.space)) }
-    }
-
-    fn unexplained_refusal(&self, space: Option<AddressSpace>) -> Judgement {
-        let charge = self.unexplained(space)?;
-        match charge.cause {
-            Cause::NeverAllowed => Some(Charge { cause: Cause::WrongRefusal, ..charge }),
-            _ => Some(charge),
-        }
-    }
-
-    /// Whether an SMMU may still have remembered what was before `change`, which refused.
-    /// Configuration may be cached valid or not; a descriptor only if it was valid, and not for
-    /// its Access flag.
-    fn may_refuse(
-        &self,
-        part: Part,
-        change: &Change,
-        fault: Option<Fault>,
-        now: Option<&Translation>,
-    ) -> bool {
-        if part.is_configuration() {
-            let immediate = matches!(change, Change::Registers { table: false, .. });
-            return !immediate
-                && self.may_remember(
-                    &in_configuration(&self.case.transaction, part, change),
-                    change.at(),
-                );
-        }
-        let Change::Store(store, _) = change else { return false };
-        let access_flag = matches!(
-            fault,
-            Some(Fault::Stage(fault)) if fault.kind == StageFaultKind::AccessFlag
-        );
-        let valid = (store.old | store.old.swap_bytes()) & 1 == 1;
-        let Some(now) = now.filter(|_| valid && !access_flag) else { return false };
-        self.may_remember(&in_tlb(now.entry()), change.at())
-            || self.may_remember(&in_walk(now, part, change), change.at())
-    }
-
-    fn may_remember(&self, what: &Remembered, since: Moment) -> bool {
+    pub(super) fn may_remember(&self, what: &Remembered, since: Moment) -> bool {
         self.smmu.commands.complete(what, since, self.case.began).is_none()
     }
-}
-
-const fn in_tlb(entry: smmu_arch::TlbEntry) -> Remembered {
-    Remembered::Translation { entry, table: false }
-}
-
-/// The STE or CD of a transaction's stream, or the level 1 descriptor that a change was made to.
-fn in_configuration(transaction: &Transaction, part: Part, change: &Change) -> Remembered {
-    let key = match part {
-        Part::Cd => {
-            ConfigKey::Cd(transaction.stream, transaction.substream.unwrap_or(SubstreamId(0)))
-        }
-        _ => ConfigKey::Ste(transaction.stream),
-    };
-    let level1 = match change {
-        Change::Store(_, why) => matches!(why, Why::L1Std | Why::L1Cd),
-        Change::Registers { .. } => true,
-    };
-    Remembered::Configuration { key, level1 }
 }
 
 /// What an entry was made from that was stale already.
@@ -412,29 +295,14 @@ fn origin(state: &State, part: Part, change: &Change, fill: &Fill) -> Option<(Re
         return None;
     }
     let made_from = if part.is_configuration() {
-        in_configuration(&fill.transaction?, part, change)
+        Remembered::in_configuration(&fill.transaction?, part, change)
     } else {
-        in_walk(&translation(&state.ruling)?, part, change)
+        Remembered::in_walk(&translation(&state.ruling)?, part, change)
     };
     Some((made_from, fill.began))
 }
 
-/// What a walk may have remembered: a table descriptor, or the stage 2 entry of an IPA.
-fn in_walk(translation: &Translation, part: Part, change: &Change) -> Remembered {
-    let of_ipa = translation.ipa_entry().filter(|_| part == Part::Stage2);
-    let entry = of_ipa.unwrap_or_else(|| translation.entry());
-    Remembered::Translation { entry, table: is_table(change) }
-}
-
-/// Whether a store replaced a table descriptor.
-pub(super) fn is_table(change: &Change) -> bool {
-    match change {
-        Change::Store(store, Why::Descriptor { level, .. }) => *level < 3 && store.old & 3 == 3,
-        _ => false,
-    }
-}
-
-const fn translation(ruling: &Ruling) -> Option<Translation> {
+pub(super) const fn translation(ruling: &Ruling) -> Option<Translation> {
     match ruling.allowed {
         Allowed::Translates(translation) => Some(translation),
         Allowed::Bypass(_) | Allowed::Refuses(_) => None,
@@ -448,16 +316,6 @@ fn same_tags(ruling: &Ruling, passed: &Passed<'_>) -> bool {
     let (then, used) = (ruling.space.as_ref(), passed.space.as_ref());
     let global = passed.fill.is_some_and(|fill| fill.entry.global);
     then.map(tags) == used.map(tags) && (global || then.map(asid) == used.map(asid))
-}
-
-/// Whether two refusals are for the same reason. Addresses in them are not compared.
-fn alike(then: Option<Fault>, observed: Option<Fault>) -> bool {
-    match (then, observed) {
-        (Some(Fault::Stage(a)), Some(Fault::Stage(b))) => (a.kind, a.stage) == (b.kind, b.stage),
-        (Some(a), Some(b)) => a.name() == b.name(),
-        (None, None) => true,
-        _ => false,
-    }
 }
 
 /// Whether the ruling for the transaction that made an entry says what the entry says.

@@ -7,14 +7,16 @@ mod history;
 mod judge;
 mod moment;
 mod promises;
+mod refusal;
 mod remedy;
+mod remembered;
 mod report;
 mod smmu;
 mod verdict;
 
-pub use commands::Miss;
 pub use history::Store;
 pub use moment::Moment;
+pub use remembered::Miss;
 pub use smmu::Sharing;
 pub use verdict::{Blame, Cause, Changed, Done, Entry, Seen, Verdict};
 
@@ -216,11 +218,11 @@ impl<M: Memory> Checker<M> {
         let at = self.now;
         let Some(smmu) = self.smmus.get_mut(&origin.smmu) else { return };
         smmu.commands.invalidated(at, scope, dropped);
-        let gone = smmu.fills.invalidate(&scope);
-        self.counters.dropped += u64::from(dropped);
         if dropped == 0 {
             return;
         }
+        self.counters.dropped += u64::from(dropped);
+        let gone = smmu.fills.invalidate(&scope);
         let reference = smmu.reference();
         let is_true = |fill: &&Fill| {
             let transaction = fill.transaction.as_ref();

@@ -1,10 +1,10 @@
 //! From a charge to a verdict: the commands that were seen, and those that were missing.
 
-use super::commands::Remembered;
 use super::explain::Change;
 use super::fills::Fill;
 use super::history::Part;
-use super::judge::{Case, Charge, Stale, is_table};
+use super::judge::{Case, Charge, Stale};
+use super::remembered::Remembered;
 use super::smmu::Smmu;
 use super::verdict::{Blame, Changed, Done, Entry, Seen, Verdict};
 use super::{Cause, Moment, remedy};
@@ -25,7 +25,9 @@ pub(super) fn verdict(
         Change::Store(store, why) => Some(Changed { store, why }),
         Change::Registers { .. } => None,
     });
-    let what = first.map(|stale| stale.remembered).or_else(|| fill.map(in_tlb));
+    let what = first
+        .map(|stale| stale.remembered)
+        .or_else(|| fill.map(|fill| Remembered::in_tlb(fill.entry)));
     let since = match (first, fill) {
         (Some(stale), _) => stale.change.at().min(stale.since),
         (None, Some(fill)) => fill.at,
@@ -62,10 +64,6 @@ pub(super) fn verdict(
     }
 }
 
-const fn in_tlb(fill: &Fill) -> Remembered {
-    Remembered::Translation { entry: fill.entry, table: false }
-}
-
 /// Every invalidation between the change and the use.
 fn seen(smmu: &Smmu, case: &Case, what: Option<&Remembered>, since: Moment) -> Vec<Seen> {
     let until = smmu.commands.since(since).take_while(|effect| effect.at < case.at);
@@ -96,7 +94,7 @@ fn missing(smmu: &Smmu, case: &Case, fill: Option<&Fill>, charge: &Charge) -> Ve
     }
     if charge.stale.is_empty()
         && let (Some(fill), Some((promised, promise))) = (fill, &charge.promise)
-        && !issued(smmu, &in_tlb(fill), fill.began, *promised)
+        && !issued(smmu, &Remembered::in_tlb(fill.entry), fill.began, *promised)
     {
         commands.extend(remedy::for_tag(&fill.entry.space, promise).unwrap_or_default());
     }
@@ -157,7 +155,7 @@ fn for_stale(
         }
         Remembered::Translation { entry, .. } => {
             let tag = charge.promise.and_then(|(_, p)| remedy::for_tag(&entry.space, &p));
-            let table = is_table(&stale.change);
+            let table = stale.change.is_table();
             let stage2 = stale.part == Part::Stage2;
             let one = || remedy::for_translation(&entry, table, stage2);
             commands.extend(tag.unwrap_or_else(one));

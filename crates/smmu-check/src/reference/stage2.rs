@@ -101,14 +101,14 @@ impl Stage2 {
             }
     }
 
-    /// Whether MemAttr names a Device type; reserved encodings count as one (a choice).
+    /// Whether MemAttr names a Device type; the reserved encodings (4, 8 and 12, and 4 with S2FWB)
+    /// count as one.
     fn is_device(&self, leaf: u64) -> bool {
-        let mem_attr = leaf >> 2 & 0xf;
         if self.forced_write_back {
-            mem_attr & 7 <= 4
-        } else {
-            mem_attr >> 2 == 0 || mem_attr & 3 == 0
+            return leaf >> 2 & 7 <= 4;
         }
+        let (outer, inner) = (leaf >> 4 & 3, leaf >> 2 & 3);
+        outer == 0 || inner == 0
     }
 }
 

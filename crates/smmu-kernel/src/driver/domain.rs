@@ -6,13 +6,14 @@
 use super::heap::TablePages;
 use super::invalidate::{Gather, Tag};
 use super::probe::granule;
+use super::unmap::{Deferred, PendingUnmap, flush};
 use super::{Batch, Env, Smmu, entries, strtab};
 use crate::Errno;
 use crate::faults::FaultSwitch;
 use crate::log::Notice;
 use crate::personality::Personality;
-use smmu_arch::{Asid, Features, Granule, Pa, Promise, SmmuId, Stage, StreamId, Vmid};
-use smmu_tables::{BuildError, Geometry, Prot, Retired, Table};
+use smmu_arch::{Features, Granule, Pa, Promise, SmmuId, Stage, StreamId, Vmid};
+use smmu_tables::{BuildError, Geometry, Prot, Table};
 
 /// What a domain is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,15 +47,6 @@ pub(crate) struct Domain {
     streams: Vec<StreamId>,
 }
 
-/// An unmap whose commands are on their way; [`PendingUnmap::finish`] makes it hold.
-#[must_use]
-pub(crate) struct PendingUnmap<'a> {
-    env: Env<'a>,
-    batch: Option<Batch<'a>>,
-    retired: Vec<Retired>,
-    promises: Vec<Promise>,
-}
-
 impl Domain {
     /// An empty domain of an SMMU with a number of its own.
     ///
@@ -73,7 +65,7 @@ impl Domain {
         let table = Table::new(env.cpu, geometry, &mut TablePages(env)).map_err(build_errno)?;
         let numbered = match kind {
             _ if !stage2 => {
-                allocate_asid(env, smmu).map(|asid| (Tag::Stage1(asid), Ownership::Asid))
+                smmu.allocate_asid(env).map(|asid| (Tag::Stage1(asid), Ownership::Asid))
             }
             DomainKind::Nesting { vmid } if fixed => {
                 shared_vmid(env, vmid).map(|vmid| (Tag::Stage2(vmid), Ownership::SharedVmid))
@@ -224,6 +216,27 @@ impl Domain {
         }
     }
 
+    /// Takes a range out of the table and leaves it to a later flush to forget it.
+    pub(crate) fn unmap_lazily(&self, env: Env<'_>, input: u64, bytes: u64) -> Deferred {
+        let removed = self.table.unmap(env.cpu, input, bytes, &mut |_| {}).unwrap_or_default();
+        self.smmu_of(env).counters.unmaps.add_one();
+        let promises = self.promises(env, (input, input + (bytes - 1)));
+        Deferred { retired: removed.retired, promises }
+    }
+
+    /// Forgets everything of the domain.
+    pub(crate) fn flush(&self, env: Env<'_>) {
+        let smmu = self.smmu_of(env);
+        if self.is_live(env, smmu) {
+            flush(env, smmu, self.tag);
+        }
+    }
+
+    /// What an input address is mapped to.
+    pub(crate) fn translate(&self, env: Env<'_>, input: u64) -> Option<Pa> {
+        self.table.translate(env.cpu, input).map(Pa)
+    }
+
     /// Whether translations of the number may be cached. Without a stream they are not: the last one
     /// that left flushed them.
     fn is_live(&self, env: Env<'_>, smmu: &Smmu) -> bool {
@@ -302,7 +315,7 @@ impl Domain {
         // A table that does not answer is lost.
         let _ = self.table.free(env.cpu, &mut TablePages(env));
         match (self.tag, self.ownership) {
-            (Tag::Stage1(asid), _) => free_asid(env, smmu, asid),
+            (Tag::Stage1(asid), _) => smmu.free_asid(env, asid),
             (Tag::Stage2(vmid), Ownership::SharedVmid) => {
                 env.driver.shared_vmids.release(env, vmid);
             }
@@ -313,48 +326,6 @@ impl Domain {
     fn smmu_of<'a>(&self, env: Env<'a>) -> &'a Smmu {
         env.driver.smmu(self.smmu).expect("a domain belongs to a probed SMMU")
     }
-}
-
-impl PendingUnmap<'_> {
-    /// Waits for the commands, frees table pages and tells that the range is gone.
-    pub(crate) fn finish(self) {
-        let Self { env, batch, retired, promises } = self;
-        let free = || {
-            retired.iter().for_each(|page| env.driver.heap.free(env, page.pa, page.bytes));
-        };
-        let early = env.has(FaultSwitch::FreeBeforeSync);
-        if early {
-            free();
-        }
-        if let Some(batch) = batch {
-            if env.has(FaultSwitch::MissingSync) { batch.leave() } else { batch.sync() }
-        }
-        if !early {
-            free();
-        }
-        promises.into_iter().for_each(|promise| env.cpu.promise(promise));
-    }
-}
-
-/// Forgets everything of a number.
-fn flush(env: Env<'_>, smmu: &Smmu, tag: Tag) {
-    if env.has(FaultSwitch::ReuseWithoutTlbi) {
-        return;
-    }
-    let mut batch = Batch::new(env, smmu);
-    batch.add(tag.everything());
-    if env.has(FaultSwitch::ReuseOrder) { batch.leave() } else { batch.sync() }
-}
-
-fn allocate_asid(env: Env<'_>, smmu: &Smmu) -> Result<Asid, Errno> {
-    let asid = smmu.asids.with(env.cpu, |asids| asids.allocate()).map(Asid).ok_or(Errno::ENOSPC)?;
-    env.cpu.promise(Promise::AsidAssigned { smmu: smmu.id, asid });
-    Ok(asid)
-}
-
-fn free_asid(env: Env<'_>, smmu: &Smmu, asid: Asid) {
-    smmu.asids.with(env.cpu, |asids| asids.free(asid.0));
-    env.cpu.promise(Promise::AsidFreed { smmu: smmu.id, asid });
 }
 
 /// The series keeps 16 bits of the number, and takes 0 for "none told" (bug B4).

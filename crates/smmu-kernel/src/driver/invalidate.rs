@@ -5,7 +5,8 @@
 //! range commands each leaf takes a command of its own, until so many of them are needed that one
 //! command for the whole ASID or VMID is cheaper.
 
-use super::Batch;
+use super::{Batch, Env};
+use crate::faults::FaultSwitch;
 use smmu_arch::{
     Asid, Command, Features, Granule, TlbiIpa, TlbiRange, TlbiVa, TlbiVmid, TlbiVmidAsid, Vmid,
 };
@@ -109,15 +110,52 @@ impl Gather {
             batch.add(tag.everything());
             return;
         }
+        let mistakes = Mistakes::of(batch.env());
         for run in &self.runs {
+            let run = mistakes.spoil_run(*run);
             let ranges = if features.ril { run.pieces() } else { run.singles() };
-            ranges.into_iter().for_each(|range| batch.add(tag.by_address(range)));
+            for range in ranges {
+                batch.add(tag.by_address(mistakes.spoil_range(range)));
+            }
         }
     }
 
     fn is_too_much(&self) -> bool {
         let commands: u64 = self.runs.iter().map(|run| run.bytes / run.leaf_bytes).sum();
         self.runs.first().is_some_and(|run| commands >= 1 << run.granule.stride())
+    }
+}
+
+/// Faults that spoil the addresses of a TLBI.
+#[derive(Clone, Copy)]
+struct Mistakes {
+    short: bool,
+    leaf_only: bool,
+    wrong_level: bool,
+}
+
+impl Mistakes {
+    fn of(env: Env<'_>) -> Self {
+        Self {
+            short: env.has(FaultSwitch::TlbiShortRange),
+            leaf_only: env.has(FaultSwitch::TlbiLeafOnly),
+            wrong_level: env.has(FaultSwitch::TlbiWrongTtl),
+        }
+    }
+
+    const fn spoil_run(self, run: Run) -> Run {
+        let bytes = if self.short { run.bytes.saturating_sub(run.leaf_bytes) } else { run.bytes };
+        Run { bytes, ..run }
+    }
+
+    const fn spoil_range(self, range: TlbiRange) -> TlbiRange {
+        let leaf = range.leaf || self.leaf_only;
+        let level = match range.level {
+            3 if self.wrong_level => 2,
+            1 | 2 if self.wrong_level => 3,
+            level => level,
+        };
+        TlbiRange { leaf, level, ..range }
     }
 }
 

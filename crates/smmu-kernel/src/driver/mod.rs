@@ -3,9 +3,11 @@
 //! Architecture: IHI 0070. What Linux does is told from its published sources' behaviour; each
 //! place where this driver is simpler says so.
 
+mod asid;
 mod counters;
 mod domain;
 mod entries;
+mod entry_writer;
 mod events;
 mod heap;
 mod ids;
@@ -15,8 +17,8 @@ mod queue;
 mod registers;
 mod reset;
 mod sharing;
-mod ste_writer;
 mod strtab;
+mod unmap;
 mod vmid;
 
 pub use counters::SmmuStatistics;
@@ -26,19 +28,20 @@ pub use probe::{ProbeError, Refusal};
 pub(crate) use domain::{Domain, DomainKind};
 pub(crate) use invalidate::Tag;
 pub(crate) use sharing::Sharing;
+pub(crate) use unmap::Deferred;
 pub(crate) use vmid::SharedVmids;
 
 use crate::faults::FaultSwitch;
 use crate::guarded::{Guarded, LockNumbers};
 use crate::log::{Log, Notice};
-use crate::{Hardware, Idle, Options};
+use crate::{Errno, Hardware, Options};
 use counters::Counters;
 use events::EventQueue;
 use heap::Heap;
 use ids::IdAllocator;
 use queue::{Batch, CommandQueue};
 use registers::RegisterFrame;
-use smmu_arch::{Command, Features, SmmuId, StreamId};
+use smmu_arch::{Command, Features, Promise, SmmuId, StreamId};
 use smmu_bus::Cpu;
 use std::cell::{Cell, OnceCell};
 use strtab::StreamTable;
@@ -108,7 +111,6 @@ impl Driver {
             for &stream in &device.streams {
                 strtab::place(env, smmu, stream).map_err(|refusal| refusal.of(smmu.id))?;
             }
-            smmu.release_streams(env, &device.streams);
         }
         Ok(smmus)
     }
@@ -184,23 +186,21 @@ pub(crate) struct Smmu {
 }
 
 impl Smmu {
-    /// Streams come into the hands of a container: they are blocked until they join a domain.
-    pub(crate) fn claim_streams(&self, env: Env<'_>, streams: &[StreamId]) {
-        self.write_idle(env, streams, &entries::abort());
+    /// Lets streams pass untranslated.
+    ///
+    /// # Errors
+    /// EIO.
+    pub(crate) fn bypass_streams(&self, env: Env<'_>, streams: &[StreamId]) -> Result<(), Errno> {
+        let entry = entries::bypass();
+        streams.iter().try_for_each(|&stream| strtab::write(env, self, stream, &entry))
     }
 
-    /// Streams go back to the host.
-    pub(crate) fn release_streams(&self, env: Env<'_>, streams: &[StreamId]) {
-        self.write_idle(env, streams, &entries::bypass());
-    }
-
-    /// Blocked devices have the right entry already, with and without a container.
-    fn write_idle(&self, env: Env<'_>, streams: &[StreamId], entry: &entries::Words) {
-        if env.driver.options.idle == Idle::Identity {
-            for &stream in streams {
-                // Every stream got its place at boot.
-                let _ = strtab::write(env, self, stream, entry);
-            }
+    /// Blocks streams that are in no domain.
+    pub(crate) fn block_streams(&self, env: Env<'_>, streams: &[StreamId]) {
+        for &stream in streams {
+            // Every stream got its place at boot.
+            let _ = strtab::write(env, self, stream, &entries::abort());
+            env.cpu.promise(Promise::Detached { smmu: self.id, stream });
         }
     }
 

@@ -99,6 +99,11 @@ impl<'a> Batch<'a> {
         Self { env, smmu, commands: Vec::new() }
     }
 
+    /// The context that the batch runs in.
+    pub(crate) const fn env(&self) -> Env<'a> {
+        self.env
+    }
+
     /// Adds a command; a full batch is published.
     pub(crate) fn add(&mut self, command: Command) {
         if self.commands.len() == BATCH_COMMANDS {
@@ -109,7 +114,7 @@ impl<'a> Batch<'a> {
 
     /// Publishes what was added and waits until all of it has completed.
     pub(crate) fn sync(mut self) {
-        self.add(SYNC);
+        self.commands.push(SYNC);
         if let Some(target) = self.publish() {
             await_consumption(self.env, self.smmu, target);
         }

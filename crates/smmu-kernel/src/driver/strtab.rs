@@ -3,8 +3,8 @@
 //! Architecture: sections "Stream table" and "Configuration structure invalidation".
 
 use super::entries::{self, Words};
+use super::entry_writer::{self, EntryKind, Step};
 use super::queue::{self, Batch};
-use super::ste_writer::{self, EntryKind, Step};
 use super::{Env, Refusal, Smmu};
 use crate::Errno;
 use crate::faults::FaultSwitch;
@@ -126,12 +126,12 @@ pub(super) fn write(
         let entry = table.entry(env, stream)?;
         smmu.counters.ste_writes.add_one();
         let current = load(env, entry)?;
-        if ste_writer::breaks(&ste_writer::STE, &current, target) {
+        if entry_writer::breaks(&entry_writer::STE, &current, target) {
             smmu.counters.ste_breaks.add_one();
         }
         let steps = match env.has(FaultSwitch::SteTorn) {
-            true => ste_writer::torn_plan(&current, target),
-            false => ste_writer::plan(&ste_writer::STE, &current, target),
+            true => entry_writer::torn_plan(&current, target),
+            false => entry_writer::plan(&entry_writer::STE, &current, target),
         };
         let forget = Command::CfgiSte(CfgiSte { stream, leaf: true });
         let forget = (!env.has(FaultSwitch::SkipCfgiSte)).then_some(forget);
@@ -155,7 +155,7 @@ pub(super) fn write_context(
                 context
             }
         };
-        rewrite(env, smmu, &ste_writer::CD, context, target, {
+        rewrite(env, smmu, &entry_writer::CD, context, target, {
             Command::CfgiCd(CfgiCd { stream, substream: SubstreamId(0), leaf: true })
         })?;
         Ok(context)
@@ -171,7 +171,7 @@ fn rewrite(
     forget: Command,
 ) -> Result<(), Errno> {
     let current = load(env, entry)?;
-    let steps = ste_writer::plan(kind, &current, target);
+    let steps = entry_writer::plan(kind, &current, target);
     follow(env, smmu, entry, &steps, Some(forget))
 }
 

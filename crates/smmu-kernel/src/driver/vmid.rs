@@ -34,7 +34,9 @@ impl Smmu {
     pub(super) fn allocate_vmid(&self, env: Env<'_>) -> Result<Vmid, Errno> {
         let vmid = self.vmids.with(env.cpu, |vmids| vmids.ids.allocate()).map(Vmid);
         let vmid = vmid.ok_or(Errno::ENOSPC)?;
-        self.adopt_vmid(env, vmid);
+        self.vmids.with(env.cpu, |vmids| *vmids.domains.entry(vmid).or_default() += 1);
+        // The driver takes it for a new number, also where user space named it before (bug B5).
+        env.cpu.promise(Promise::VmidAssigned { smmu: self.id, vmid });
         Ok(vmid)
     }
 

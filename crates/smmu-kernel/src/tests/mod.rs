@@ -1,7 +1,10 @@
 //! The kernel over a tiny machine.
 
 mod boot;
+mod host;
+mod lifecycle;
 mod platform;
 mod sequences;
+mod together;
 mod vfio;
 mod vmid;

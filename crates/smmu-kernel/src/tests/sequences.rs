@@ -265,6 +265,8 @@ fn each_fault_breaks_what_it_says() {
     assert_eq!(commands(&unmap(FaultSwitch::SkipUnmapTlbi)), ["CMD_SYNC"]);
     assert_eq!(commands(&unmap(FaultSwitch::MissingSync)), ["CMD_TLBI_S2_IPA"]);
     assert!(unmap(FaultSwitch::TlbiWrongVmid)[0].starts_with("CMD_TLBI_S2_IPA vmid=0x0"));
+    assert_eq!(commands(&unmap(FaultSwitch::TlbiShortRange)), ["CMD_SYNC"]); // of one page
+    assert!(unmap(FaultSwitch::TlbiWrongTtl)[0].ends_with("ttl=2 leaf"));
     let trace = unmap(FaultSwitch::FreeBeforeSync);
     assert!(position(&trace, "went back") < position(&trace, "CMD_SYNC"));
 
@@ -278,6 +280,24 @@ fn each_fault_breaks_what_it_says() {
     assert_eq!(position(&trace, "CFGI_STE"), None);
     let trace = end(FaultSwitch::SteTorn);
     assert_eq!(commands(&trace), ["CMD_CFGI_STE", "CMD_SYNC", "CMD_TLBI_S12_VMALL", "CMD_SYNC"]);
+}
+
+#[test]
+fn tables_that_were_removed_are_forgotten_with_leaf_0_unless_a_fault_says_otherwise() {
+    let tlbi = |faults| {
+        let options = Options { faults, ..options(Personality::RfcFixed) };
+        let bench = Bench::booted(IdRegisters::REFERENCE, options);
+        let desk = bench.desk();
+        let (container, _) = ready(&desk, IommuType::Nesting);
+        // Not aligned as the IOVA is: a whole table of pages.
+        container.map_dma(0x20_0000, USER + 0x1000, 0x20_0000).unwrap();
+        desk.trace();
+        container.unmap_dma(0x20_0000, 0x20_0000).unwrap();
+        desk.trace()[0].clone()
+    };
+    let right = "CMD_TLBI_S2_IPA vmid=0x1 ipa=0x200000 tg=4K num=0 scale=9 ttl=0";
+    assert_eq!(tlbi(Faults::NONE), right);
+    assert_eq!(tlbi(Faults::NONE.with(FaultSwitch::TlbiLeafOnly)), format!("{right} leaf"));
 }
 
 #[test]

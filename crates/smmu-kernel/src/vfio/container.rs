@@ -60,9 +60,9 @@ impl Container {
     /// # Errors
     /// Those of [`Type1::attach_group`].
     pub(crate) fn add_group(&self, call: Call<'_>, group: usize) -> Result<(), Errno> {
-        let smmu = call.groups[group].smmu(call.env)?;
-        let streams = &call.groups[group].streams;
-        smmu.claim_streams(call.env, streams);
+        let joining = &call.groups[group];
+        let smmu = joining.smmu(call.env)?;
+        joining.host.claim(call.env, smmu, &joining.streams);
         let joined = self.state.with(call.env.cpu, |state| {
             if let Some(iommu) = &mut state.iommu {
                 // The series uses the driver's copy, which a later SET_VMID does not reach (B3).
@@ -75,7 +75,7 @@ impl Container {
             self.hold();
             Ok(())
         });
-        joined.inspect_err(|_| smmu.release_streams(call.env, streams))
+        joined.inspect_err(|_| give_to_host(call, group))
     }
 
     /// Lets a group go. The last one takes the IOMMU and all mappings with it.
@@ -94,9 +94,7 @@ impl Container {
                 }
             }
         });
-        if let Ok(smmu) = call.groups[group].smmu(call.env) {
-            smmu.release_streams(call.env, &call.groups[group].streams);
-        }
+        give_to_host(call, group);
         self.drop_holder(call.env);
     }
 
@@ -180,6 +178,14 @@ impl Container {
             domains: state.iommu.iter().flat_map(Type1::domains).map(super::domain_view).collect(),
             mappings: state.iommu.as_ref().map_or(0, |iommu| iommu.dmas.len()),
         })
+    }
+}
+
+/// Without memory for that the devices stay blocked.
+fn give_to_host(call: Call<'_>, group: usize) {
+    let group = &call.groups[group];
+    if let Ok(smmu) = group.smmu(call.env) {
+        let _ = group.host.release(call.env, smmu, &group.streams);
     }
 }
 

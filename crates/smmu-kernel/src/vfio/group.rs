@@ -7,6 +7,7 @@ use super::type1::Call;
 use super::uapi::{self, DEVICE_INFO_MIN, DeviceInfo, GroupStatus};
 use crate::driver::{Env, Smmu};
 use crate::guarded::{Guarded, LockNumbers};
+use crate::host::HostDomain;
 use crate::{DeviceNode, Errno};
 use smmu_arch::{SmmuId, StreamId};
 use std::mem::size_of;
@@ -24,6 +25,8 @@ pub(crate) struct Group {
     pub(crate) streams: Vec<StreamId>,
     /// Names of the devices.
     devices: Vec<String>,
+    /// What the host does with the group while no container holds it.
+    pub(crate) host: HostDomain,
     state: Guarded<State>,
 }
 
@@ -46,6 +49,7 @@ impl Group {
                     smmu: device.smmu,
                     streams: Vec::new(),
                     devices: Vec::new(),
+                    host: HostDomain::new(locks),
                     state: Guarded::new(locks, State::default()),
                 });
                 groups.len() - 1
@@ -62,6 +66,11 @@ impl Group {
     /// ENODEV before the kernel was booted.
     pub(crate) fn smmu<'a>(&self, env: Env<'a>) -> Result<&'a Smmu, Errno> {
         env.driver.smmu(self.smmu).ok_or(Errno::ENODEV)
+    }
+
+    /// Whether the group has a device of this name.
+    pub(crate) fn has_device(&self, name: &[u8]) -> bool {
+        self.devices.iter().any(|known| known.as_bytes() == name)
     }
 
     /// Opens the group.
@@ -171,7 +180,7 @@ impl Group {
         argument: u64,
     ) -> Result<i64, Errno> {
         let name = read_name(call, argument)?;
-        if !self.devices.iter().any(|known| known.as_bytes() == name) {
+        if !self.has_device(&name) {
             return Err(Errno::ENODEV);
         }
         self.state.with(call.env.cpu, |state| {

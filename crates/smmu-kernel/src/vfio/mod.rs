@@ -11,9 +11,11 @@ mod type1;
 pub mod uapi;
 
 pub(crate) use group::Group;
+pub(crate) use type1::MSI_WINDOW;
 
-use crate::driver::{Domain, Driver, Env, Tag};
+use crate::driver::{Domain, Driver, Env, ProbeError, Refusal, Tag};
 use crate::guarded::LockNumbers;
+use crate::host::HostDomain;
 use crate::{DeviceNode, Errno};
 use container::Container;
 use files::{FileKind, Files, OpenFile};
@@ -75,6 +77,33 @@ impl Vfio {
             pins: Pins::new(locks),
             groups: Group::collect(locks, devices),
         }
+    }
+
+    /// Gives every group to the host.
+    ///
+    /// # Errors
+    /// No memory or no number for the host's domains.
+    pub(crate) fn start_host(&self, env: Env<'_>) -> Result<(), ProbeError> {
+        for group in &self.groups {
+            let Ok(smmu) = group.smmu(env) else { continue };
+            let released = group.host.release(env, smmu, &group.streams);
+            released.map_err(|errno| Refusal::Memory(errno).of(smmu.id))?;
+        }
+        Ok(())
+    }
+
+    /// The host's domain of a device.
+    ///
+    /// # Errors
+    /// ENODEV: no such device.
+    pub(crate) fn host_of(&self, device: &str) -> Result<&HostDomain, Errno> {
+        let group = self.groups.iter().find(|group| group.has_device(device.as_bytes()));
+        group.map(|group| &group.host).ok_or(Errno::ENODEV)
+    }
+
+    /// The kernel's timer.
+    pub(crate) fn tick(&self, env: Env<'_>) {
+        self.groups.iter().for_each(|group| group.host.tick(env));
     }
 
     /// Opens `/dev/vfio/vfio` or `/dev/vfio/N`.

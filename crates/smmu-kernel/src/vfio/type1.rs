@@ -54,11 +54,13 @@ pub(crate) struct Type1 {
     attachments: Vec<Attachment>,
     /// Mappings by first IOVA.
     pub(crate) dmas: BTreeMap<u64, Dma>,
+    /// Bytes of all mappings.
+    locked: u64,
     pub(crate) tracks_dirty: bool,
 }
 
 /// IOVAs that the SMMU driver keeps for the doorbells of MSIs.
-const MSI_WINDOW: (u64, u64) = (0x0800_0000, 0x080f_ffff);
+pub(crate) const MSI_WINDOW: (u64, u64) = (0x0800_0000, 0x080f_ffff);
 
 impl Type1 {
     pub(crate) const fn new(variant: Variant) -> Self {
@@ -67,6 +69,7 @@ impl Type1 {
             vmid: INVALID_VMID,
             attachments: Vec::new(),
             dmas: BTreeMap::new(),
+            locked: 0,
             tracks_dirty: false,
         }
     }
@@ -210,8 +213,7 @@ impl Type1 {
         prot: Prot,
     ) -> Result<(), Errno> {
         let env = call.env;
-        let locked: u64 = self.dmas.values().map(|dma| dma.size).sum();
-        if locked.saturating_add(size) > env.driver.options.memlock_bytes {
+        if self.locked.saturating_add(size) > env.driver.options.memlock_bytes {
             return Err(Errno::ENOMEM);
         }
         let dma = Dma { size, prot, runs: call.process.pin(vaddr, size)? };
@@ -222,12 +224,14 @@ impl Type1 {
             return Err(errno);
         }
         self.dmas.insert(iova, dma);
+        self.locked += size;
         Ok(())
     }
 
     /// Takes a mapping away; gives its size, 0 if there is none at this IOVA.
     pub(crate) fn unmap(&mut self, call: Call<'_>, iova: u64) -> u64 {
         let Some(dma) = self.dmas.remove(&iova) else { return 0 };
+        self.locked -= dma.size;
         self.unmap_dma(call, iova, &dma);
         dma.size
     }

@@ -159,7 +159,7 @@ impl<'a> Sources<'a> {
             let problem = Problem::new(at, format!("no preset is named `{name}`"), help);
             return Err(self.scenario.diagnose(problem));
         }
-        Document::parse(name, &format!("preset = \"{name}\"\n"))
+        Document::parse(name, &format!("preset = \"{name}\"\n[[smmu]]\nname = \"smmu0\"\n"))
     }
 
     fn at_machine(&self, what: String, name: &str) -> Diagnostic {

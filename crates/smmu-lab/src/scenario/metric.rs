@@ -225,3 +225,50 @@ impl std::fmt::Display for Metric {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Named {
+        metric: Metric,
+    }
+
+    const NAMES: [&str; 17] = [
+        "dma",
+        "aborts",
+        "hits",
+        "misses",
+        "walks",
+        "fetches",
+        "config_fetches",
+        "resident",
+        "commands",
+        "tlbi",
+        "dropped",
+        "events",
+        "stale",
+        "cross_vm_hits",
+        "verdicts",
+        "vmid",
+        "asid",
+    ];
+
+    #[test]
+    fn a_metric_is_shown_as_it_is_written() {
+        for name in NAMES {
+            let read: Named = toml::from_str(&format!("metric = '{name}'")).unwrap();
+            assert_eq!(read.metric.to_string(), name);
+        }
+    }
+
+    #[test]
+    fn an_expectation_reads_like_a_sentence_and_holds_within_its_bounds() {
+        let text = "metric = 'hits'\nvm = 'A'\nsince = 'm'\nat_least = 2\nat_most = 3\n";
+        let expectation: Expectation = toml::from_str(text).unwrap();
+        assert_eq!(expectation.to_string(), "hits vm=A since m >= 2 <= 3");
+        let held: Vec<_> = (1..=4).filter(|value| expectation.holds(*value)).collect();
+        assert_eq!(held, [2, 3]);
+    }
+}

@@ -105,6 +105,19 @@ impl Blueprint {
         self.smmus.iter().position(|smmu| smmu.name == name)
     }
 
+    /// The same machine with the structures of the preset `adversary`: nothing is forgotten but
+    /// what an invalidation covers. ID registers stay.
+    #[must_use]
+    pub fn on_adversary(mut self) -> Self {
+        for smmu in &mut self.smmus {
+            smmu.preset = presets::ADVERSARY;
+            smmu.tlb = TlbBlueprint::Unbounded;
+            smmu.ste_cache = CacheBlueprint::Unbounded;
+            smmu.cd_cache = CacheBlueprint::Unbounded;
+        }
+        self
+    }
+
     /// Bytes of memory of all regions.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {

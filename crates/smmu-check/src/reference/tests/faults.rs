@@ -112,6 +112,9 @@ fn protected_walks_refuse_tables_in_device_memory() {
     words[2] |= 1 << 54; // S2PTW
     let bench = Bench::new(words, cd());
     bench.stage1_tables().stage2_tables();
-    bench.write(S2[0] + 0x8000, STRTAB | (S2_PAGE & !(2 | 0xf << 2)));
-    assert_eq!(bench.write_to(VA), stage2(Permission, ForCd, CD));
+    for device in [0, 1, 2, 3, 4, 8, 12] {
+        let normal = S2_PAGE & !(2 | 0xf << 2);
+        bench.write(S2[0] + 0x8000, STRTAB | normal | device << 2);
+        assert_eq!(bench.write_to(VA), stage2(Permission, ForCd, CD), "MemAttr = {device}");
+    }
 }
