@@ -6,7 +6,7 @@
 use crate::Notification;
 use crate::registers::{GlobalError, RegisterFile};
 use smmu_arch::registers::{EventqIrqCfg0, EventqIrqCfg1, IrqCtrl};
-use smmu_arch::{Event, Observation, Pa, Why};
+use smmu_arch::{Access, Event, Fault, Observation, Pa, Transaction, Why};
 use smmu_bus::{Actor, Answer, Data, InterruptLine, Request, Step};
 use std::collections::VecDeque;
 
@@ -28,9 +28,15 @@ pub(crate) enum Next {
 }
 
 impl EventQueue {
-    /// Takes a record; it is written, or lost, when its turn comes.
-    pub(crate) fn record(&mut self, event: Event) {
-        self.waiting.push_back(event);
+    /// Makes the record of a fault; it is written, or lost, when its turn comes.
+    pub(crate) fn record(
+        &mut self,
+        fault: &Fault,
+        transaction: &Transaction,
+        access: Access,
+        oas_bits: u8,
+    ) {
+        self.waiting.push_back(Event::from_fault(fault, transaction, access, oas_bits));
     }
 
     pub(crate) fn next(&mut self, registers: &mut RegisterFile) -> Next {

@@ -220,8 +220,8 @@ impl Smmu {
     pub(crate) fn record(&self, transaction: &Transaction, refused: &Refused) {
         if let Some(fault) = refused.fault.as_ref().filter(|_| refused.record) {
             let oas_bits = self.features.oas_bits;
-            let event = Event::from_fault(fault, transaction, refused.access, oas_bits);
-            self.control.lock().events.record(event);
+            let events = &mut self.control.lock().events;
+            events.record(fault, transaction, refused.access, oas_bits);
         }
     }
 

@@ -80,7 +80,8 @@ impl Document {
         let reader = toml::de::Deserializer::from(self.tree());
         T::deserialize(reader).map_err(|error| {
             let help = suggest::from_message(error.message());
-            self.at(error.span().unwrap_or(0..0), sentence(error.message()), help)
+            let help = help.unwrap_or_else(|| LAST_REMEDY.to_owned());
+            self.at(error.span().unwrap_or(0..0), sentence(error.message()), Some(help))
         })
     }
 
@@ -151,6 +152,9 @@ fn child<'a, 'i>(
         Segment::Index(index) => value.get_ref().get(*index),
     }
 }
+
+/// Where nothing better is known.
+const LAST_REMEDY: &str = "the reference of the file format in docs/ says what may stand here";
 
 fn not_toml(name: &str, text: &str, error: &toml::de::Error) -> Diagnostic {
     let span = error.span().unwrap_or(0..0);

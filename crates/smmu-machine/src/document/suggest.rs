@@ -48,7 +48,10 @@ pub(super) fn from_message(message: &str) -> Option<String> {
     if message.starts_with("wanted exactly 1 element") {
         return Some("one key only: begin another table for the next".to_owned());
     }
-    let expected = message.rsplit_once("expected ")?.1.trim();
+    let expected = match message.trim().ends_with("is no size") {
+        true => "a size",
+        false => message.rsplit_once("expected ")?.1.trim(),
+    };
     EXPECTED.iter().find(|(start, _)| expected.starts_with(start)).map(|(_, help)| help.to_string())
 }
 

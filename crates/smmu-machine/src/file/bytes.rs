@@ -39,7 +39,7 @@ impl std::str::FromStr for Bytes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("`{text}` is no size: write an integer, or one like \"64KiB\"");
+        let bad = || format!("`{text}` is no size");
         let text = text.trim();
         let digits = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
