@@ -5,9 +5,10 @@
 //! the entries so that the answer is found fast.
 //!
 //! An [`InvalidationLog`] gives the order between fills and scopes. Whoever executes a command
-//! pushes its scope to the log *first* and then calls `invalidate` on the structures; a fill
-//! checks the log while it holds the structure's lock. So an entry that was fetched before the
-//! scope took effect is either seen by `invalidate` or refused by the check.
+//! announces its scope to the log *first*, then calls `invalidate` on the structures, and then
+//! lets its epoch begin ([`InvalidationLog::take_effect`]); a fill checks the log while it holds
+//! the structure's lock. So an entry that was fetched before the scope took effect is either seen
+//! by `invalidate` or refused by the check.
 //!
 //! Architecture: sections "TLB tagging, VMIDs, ASIDs", "TLB invalidation" and "Caching of
 //! configuration structures" of the *Arm System Memory Management Unit Architecture
@@ -45,8 +46,8 @@
 //! assert_eq!(tlb.look_up(&mut context, 0x1234).unwrap().output, Pa(0x8234));
 //!
 //! let scope = TlbScope::s12_vmall(Vmid(1));
-//! log.push(&Invalidation::Translations(scope));
-//! assert_eq!(tlb.invalidate(&scope), 1);
+//! let dropped = log.take_effect(&Invalidation::Translations(scope), || tlb.invalidate(&scope));
+//! assert_eq!(dropped, 1);
 //! assert!(tlb.look_up(&mut context, 0x1234).is_none());
 //! # Ok::<(), smmu_cache::GeometryError>(())
 //! ```

@@ -12,11 +12,19 @@ const DEPTH: u64 = 64;
 /// The order of invalidations of one SMMU.
 ///
 /// A transaction notes [`now`](Self::now) before its first configuration look-up and hands it to
-/// every fill. A command pushes its scope first and then invalidates the structures.
+/// every fill. A command has its scope [`take_effect`](Self::take_effect) on the structures: the
+/// scope is announced to fills before the sweep, and its epoch begins after the sweep. So whoever
+/// may have looked something up that the sweep had not reached yet began before that epoch: its
+/// fills are checked against the scope, and a CMD_SYNC waits for it.
 #[derive(Debug)]
 pub struct InvalidationLog {
+    /// Epoch of the last scope that took effect: what transactions begin with.
     epoch: CachePadded<AtomicU64>,
+    /// Epoch of the last scope announced, ahead of `epoch` while it is swept.
+    announced: CachePadded<AtomicU64>,
     ring: Mutex<[Option<Invalidation>; DEPTH as usize]>,
+    /// Held from the announcement of a scope to its epoch: scopes take effect one by one.
+    order: Mutex<()>,
 }
 
 impl Default for InvalidationLog {
@@ -27,8 +35,15 @@ impl Default for InvalidationLog {
 
 impl Clone for InvalidationLog {
     fn clone(&self) -> Self {
+        let _order = self.order.lock();
         let ring = self.ring.lock();
-        Self { epoch: CachePadded::new(AtomicU64::new(self.now().0)), ring: Mutex::new(*ring) }
+        let counter = || CachePadded::new(AtomicU64::new(self.now().0));
+        Self {
+            epoch: counter(),
+            announced: counter(),
+            ring: Mutex::new(*ring),
+            order: Mutex::new(()),
+        }
     }
 }
 
@@ -38,7 +53,9 @@ impl InvalidationLog {
     pub fn new() -> Self {
         Self {
             epoch: CachePadded::new(AtomicU64::new(0)),
+            announced: CachePadded::new(AtomicU64::new(0)),
             ring: Mutex::new([None; DEPTH as usize]),
+            order: Mutex::new(()),
         }
     }
 
@@ -48,44 +65,60 @@ impl InvalidationLog {
         Epoch(self.epoch.load(Ordering::SeqCst))
     }
 
+    /// `scope` takes effect: `sweep` invalidates the structures in between. Gives what `sweep`
+    /// gives.
+    ///
+    /// A fill that passed its check before the announcement is finished when the sweep takes the
+    /// structure's lock, and found by it; a later one sees the scope here. `sweep` must not
+    /// change the log.
+    pub fn take_effect<R>(&self, scope: &Invalidation, sweep: impl FnOnce() -> R) -> R {
+        self.enter(Some(*scope), sweep).1
+    }
+
     /// `scope` takes effect now; returns its epoch.
     ///
-    /// Call it before `invalidate` of the structures: a fill that passed its check earlier is
-    /// then finished and found by them, and a later one sees the scope here.
+    /// Call it before `invalidate` of the structures. Where transactions may begin in between, use
+    /// [`take_effect`](Self::take_effect).
     pub fn push(&self, scope: &Invalidation) -> Epoch {
-        self.enter(Some(*scope))
+        self.enter(Some(*scope), || ()).0
     }
 
     /// A new epoch without a scope: tells what began before from what begins after, as the end of
     /// translation (SMMUEN going to 0) needs.
     pub fn advance(&self) -> Epoch {
-        self.enter(None)
+        self.enter(None, || ()).0
     }
 
-    fn enter(&self, scope: Option<Invalidation>) -> Epoch {
-        let mut ring = self.ring.lock();
-        let epoch = self.epoch.load(Ordering::Relaxed) + 1;
-        ring[(epoch % DEPTH) as usize] = scope;
+    fn enter<R>(&self, scope: Option<Invalidation>, sweep: impl FnOnce() -> R) -> (Epoch, R) {
+        let _order = self.order.lock();
+        let epoch = self.announced.load(Ordering::Relaxed) + 1;
+        {
+            let mut ring = self.ring.lock();
+            ring[(epoch % DEPTH) as usize] = scope;
+            self.announced.store(epoch, Ordering::SeqCst);
+        }
+        let swept = sweep();
         self.epoch.store(epoch, Ordering::SeqCst);
-        Epoch(epoch)
+        (Epoch(epoch), swept)
     }
 
-    /// Whether a scope that took effect after `begin` covers what is about to be filled.
+    /// Whether a scope that took effect after `begin`, or is about to, covers what is about to be
+    /// filled.
     ///
     /// Also true when more scopes took effect since than are remembered (64): then nobody can
     /// tell any more, and dropping a fill is always allowed.
     #[inline]
     #[must_use]
     pub fn overtook(&self, begin: Epoch, covers: impl Fn(&Invalidation) -> bool) -> bool {
-        self.now() != begin && self.search(begin, covers)
+        self.announced.load(Ordering::SeqCst) != begin.0 && self.search(begin, covers)
     }
 
     #[cold]
     fn search(&self, begin: Epoch, covers: impl Fn(&Invalidation) -> bool) -> bool {
         let ring = self.ring.lock();
-        let now = self.now().0;
-        now.saturating_sub(begin.0) > DEPTH
-            || (begin.0 + 1..=now)
+        let announced = self.announced.load(Ordering::SeqCst);
+        announced.saturating_sub(begin.0) > DEPTH
+            || (begin.0 + 1..=announced)
                 .any(|epoch| ring[(epoch % DEPTH) as usize].as_ref().is_some_and(&covers))
     }
 }
@@ -125,6 +158,22 @@ mod tests {
         log.push(&other);
         assert!(log.overtook(Epoch(0), |_| false));
         assert!(!log.overtook(Epoch(1), |_| false));
+    }
+
+    #[test]
+    fn who_begins_during_the_sweep_began_before_the_scope() {
+        let log = InvalidationLog::new();
+        let begin = log.take_effect(&vmall(1), || log.now());
+        assert_eq!((begin, log.now()), (Epoch(0), Epoch(1)));
+        assert!(log.overtook(begin, |scope| *scope == vmall(1)));
+        assert!(!log.overtook(log.now(), |_| true));
+    }
+
+    #[test]
+    fn a_fill_during_the_sweep_sees_the_scope() {
+        let log = InvalidationLog::new();
+        let seen = log.take_effect(&vmall(1), || log.overtook(log.now(), |s| *s == vmall(1)));
+        assert!(seen);
     }
 
     #[test]

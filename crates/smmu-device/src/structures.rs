@@ -128,15 +128,15 @@ impl Structures {
         }
     }
 
-    /// The scope enters the log before the sweep: see [`InvalidationLog::push`].
     fn forget(&self, scope: &TlbScope) -> u32 {
-        self.log.push(&Invalidation::Translations(*scope));
-        self.tlb.invalidate(scope)
+        let invalidation = Invalidation::Translations(*scope);
+        self.log.take_effect(&invalidation, || self.tlb.invalidate(scope))
     }
 
     fn forget_config(&self, scope: &ConfigScope) -> u32 {
-        self.log.push(&Invalidation::Configuration(*scope));
-        self.stes.invalidate(scope) + self.cds.invalidate(scope)
+        let invalidation = Invalidation::Configuration(*scope);
+        let sweep = || self.stes.invalidate(scope) + self.cds.invalidate(scope);
+        self.log.take_effect(&invalidation, sweep)
     }
 }
 
