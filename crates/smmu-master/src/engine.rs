@@ -241,11 +241,10 @@ mod tests {
     #[test]
     fn a_write_leaves_its_input_address() {
         let (_, requests) = run(vec![transfer(0x1008, 8, Direction::Write)], Answer::Done);
-        assert_eq!(requests[1], Request::Write {
-            pa: Pa(0x1008),
-            data: Data::Word(0x1008),
-            why: Why::Data
-        });
+        assert_eq!(
+            requests[1],
+            Request::Write { pa: Pa(0x1008), data: Data::Word(0x1008), why: Why::Data }
+        );
         assert!(matches!(requests[2], Request::Send { message: Message::End, .. }));
     }
 

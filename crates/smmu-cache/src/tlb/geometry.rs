@@ -91,7 +91,7 @@ impl TlbGeometry {
         }
         let ways = if self.ways == 0 { entries } else { self.ways };
         let sets = entries / ways;
-        if entries % ways != 0 || !sets.is_power_of_two() {
+        if !entries.is_multiple_of(ways) || !sets.is_power_of_two() {
             return Err(GeometryError::Sets { entries, ways });
         }
         Ok((sets, ways))

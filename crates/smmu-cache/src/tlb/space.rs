@@ -116,7 +116,7 @@ impl Space {
         let bit = 1 << (size - SIZE_MIN);
         let regions = if size > REGION_SHIFT { 1 << (size - REGION_SHIFT).min(3) } else { 1 };
         for region in 0..regions {
-            let hint = &self.hints[((input >> REGION_SHIFT) + region & (REGIONS - 1)) as usize];
+            let hint = &self.hints[(((input >> REGION_SHIFT) + region) & (REGIONS - 1)) as usize];
             hint.store(hint.load(Ordering::Relaxed) | bit, Ordering::Relaxed);
         }
     }
