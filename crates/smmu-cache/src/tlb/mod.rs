@@ -164,7 +164,7 @@ impl Tlb {
     ///
     /// Where entries of several sizes hold the address, the smallest answers, and an entry of the
     /// ASID before a global one.
-    #[inline]
+    #[inline(always)]
     pub fn look_up(&self, context: &mut Context, input: u64) -> Option<Hit> {
         loop {
             let hit = self.find(context, input);
@@ -178,7 +178,7 @@ impl Tlb {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, context: &Context, input: u64) -> Option<Hit> {
         if !words::is_canonical(input) {
             return None;

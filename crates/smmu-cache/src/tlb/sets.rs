@@ -146,23 +146,18 @@ impl Sets {
     }
 
     /// The hit of `space` at a canonical `input`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, space: &Space, input: u64) -> Option<Hit> {
-        let mut sizes = space.sizes(input);
-        while sizes != 0 {
-            let size = SIZE_MIN + sizes.trailing_zeros();
-            sizes &= sizes - 1;
-            let tag = space.tag | words::page(input, size);
-            if let Some((data, number)) = self.read(self.set_of(space, input, size), tag) {
-                return Some(words::hit(data, number, input, size));
-            }
+        match &self.array {
+            // What most TLBs have becomes part of the caller's code.
+            Array::Four(blocks) => self.find_by(space, input, |set, tag| blocks[set].read(tag)),
+            _ => self.find_in_any(space, input),
         }
-        None
     }
 
-    #[inline]
-    fn read(&self, set: usize, tag: u64) -> Option<(u64, u64)> {
-        match &self.array {
+    #[inline(never)]
+    fn find_in_any(&self, space: &Space, input: u64) -> Option<Hit> {
+        self.find_by(space, input, |set, tag| match &self.array {
             Array::Four(blocks) => blocks[set].read(tag),
             Array::Eight(blocks) => blocks[set].read(tag),
             Array::One(blocks) => blocks[set].read(tag),
@@ -171,7 +166,27 @@ impl Sets {
             Array::Many { blocks, per_set } => {
                 blocks[set * per_set..][..*per_set].iter().find_map(|block| block.read(tag))
             }
+        })
+    }
+
+    /// Reads a set for each size that `space` may hold at `input`, until one has the page.
+    #[inline(always)]
+    fn find_by(
+        &self,
+        space: &Space,
+        input: u64,
+        read: impl Fn(usize, u64) -> Option<(u64, u64)>,
+    ) -> Option<Hit> {
+        let mut sizes = space.sizes(input);
+        while sizes != 0 {
+            let size = SIZE_MIN + sizes.trailing_zeros();
+            sizes &= sizes - 1;
+            let tag = space.tag | words::page(input, size);
+            if let Some((data, number)) = read(self.set_of(space, input, size), tag) {
+                return Some(words::hit(data, number, input, size));
+            }
         }
+        None
     }
 
     fn way(&self, slot: usize) -> Way<'_> {
