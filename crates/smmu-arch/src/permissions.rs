@@ -85,6 +85,8 @@ impl StageRights {
     pub const WRITE_PRIVILEGED: Self = Self(16);
     /// Privileged execute.
     pub const EXECUTE_PRIVILEGED: Self = Self(32);
+    /// All that is unprivileged.
+    pub const UNPRIVILEGED: Self = Self(1 | 2 | 4);
     /// Read at both privileges.
     pub const READ: Self = Self(1 | 8);
     /// Write at both privileges.

@@ -112,11 +112,17 @@ pub(crate) fn complete(
             registers.activate(GlobalError::CommandQueue)
         }
         Ok(command) => {
+            let was_full = registers.command_queue().is_full();
             registers.advance_command_consumer();
-            match command {
+            let has_room = was_full && !registers.command_queue().is_full();
+            let signal = match command {
                 Command::Sync(sync) => completion_signal(registers, sync),
                 _ => None,
-            }
+            };
+            // Who waits for room in the queue is woken as well.
+            let wakes = has_room && registers.features().sev;
+            let sent = signal.or(wakes.then(Notification::default));
+            sent.map(|sent| Notification { send_event: sent.send_event || wakes, ..sent })
         }
     }
 }

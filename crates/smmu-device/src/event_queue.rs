@@ -6,7 +6,7 @@
 use crate::Notification;
 use crate::registers::{GlobalError, RegisterFile};
 use smmu_arch::registers::{EventqIrqCfg0, EventqIrqCfg1, IrqCtrl};
-use smmu_arch::{Event, Pa, Why};
+use smmu_arch::{Event, Observation, Pa, Why};
 use smmu_bus::{Actor, Answer, Data, InterruptLine, Request, Step};
 use std::collections::VecDeque;
 
@@ -48,22 +48,31 @@ impl EventQueue {
         Next::Lost(event)
     }
 
-    /// A writer is done: PROD moves past the record, or the abort is reported.
+    /// A writer is done: PROD moves past the record, or it is lost and the abort is reported.
     pub(crate) fn complete(
         &mut self,
         registers: &mut RegisterFile,
         outcome: EventOutcome,
-    ) -> (Option<Event>, Option<Notification>) {
+    ) -> (Option<Observation>, Option<Notification>) {
         self.busy = false;
         let event = self.waiting.pop_front();
         match outcome {
-            EventOutcome::Aborted => (None, registers.activate(GlobalError::EventQueueAbort)),
+            EventOutcome::Aborted => (
+                event.map(Observation::EventLost),
+                registers.activate(GlobalError::EventQueueAbort),
+            ),
             EventOutcome::Written => {
                 let was_empty = registers.event_queue().is_empty();
                 registers.advance_event_producer();
-                (event, was_empty.then(|| interrupt(registers)).flatten())
+                let interrupt = was_empty.then(|| interrupt(registers)).flatten();
+                (event.map(Observation::EventRecorded), interrupt)
             }
         }
+    }
+
+    /// A writer is under way.
+    pub(crate) const fn is_writing(&self) -> bool {
+        self.busy
     }
 
     pub(crate) fn is_idle(&self) -> bool {

@@ -30,6 +30,8 @@ impl Smmu {
                     *parked = waiting;
                     match (self.work(observer), &*parked) {
                         (Some(work), _) => (work, Answer::Start),
+                        // What was waited for may have been a record that is lost by now.
+                        (None, Some((_, condition))) if self.holds(*condition) => continue,
                         (None, Some((_, condition))) => return Progress::Pending(*condition),
                         (None, None) => return Progress::Idle,
                     }

@@ -2,7 +2,9 @@
 
 use crate::registers::RegisterFile;
 use smmu_arch::registers::{Cr2, Gbpa};
-use smmu_arch::{Access, Features, InstructionOverride, PrivilegeOverride};
+use smmu_arch::{
+    Access, Attributes, Features, InstructionOverride, MemoryType, PrivilegeOverride, Shareability,
+};
 use smmu_tables::StreamTable;
 
 /// A transaction takes a copy when it begins and reads no register afterwards.
@@ -13,6 +15,8 @@ pub(crate) struct Globals {
     pub(crate) enabled: bool,
     /// GBPA.ABORT.
     pub(crate) bypass_aborts: bool,
+    /// Attributes of what passes while SMMUEN is 0: GBPA.MTCFG, MemAttr and SHCFG.
+    pub(crate) bypass_attributes: Attributes,
     pub(crate) stream_table: StreamTable,
     /// CR2.E2H.
     pub(crate) e2h: bool,
@@ -30,6 +34,7 @@ impl Globals {
             features,
             enabled: registers.cr0().smmuen(),
             bypass_aborts: gbpa.abort(),
+            bypass_attributes: bypass_attributes(gbpa, &features),
             stream_table: StreamTable::new(registers.get(), registers.get(), &features),
             e2h: cr2.e2h(),
             record_bad_stream_id: cr2.recinvsid(),
@@ -41,6 +46,34 @@ impl Globals {
     pub(crate) const fn is_physical(&self, address: u64) -> bool {
         address >> self.features.oas_bits == 0
     }
+}
+
+/// The overrides of GBPA, where IDR1.ATTR_TYPES_OVR lets them count. PRIVCFG and INSTCFG change
+/// nothing that a bypass has.
+fn bypass_attributes(gbpa: Gbpa, features: &Features) -> Attributes {
+    if !features.attr_types_ovr {
+        return Attributes::DEFAULT;
+    }
+    let memory = gbpa.mtcfg().then(|| gbpa.mem_attr());
+    overridden_attributes(memory, gbpa.sh_override())
+}
+
+/// Incoming attributes, which this model takes as the architecture's default, with the overrides
+/// of an STE or GBPA: a MemAttr and a shareability. Device and fully Non-cacheable memory is Outer
+/// Shareable whatever they say.
+pub(crate) fn overridden_attributes(
+    mem_attr: Option<u8>,
+    shareability: Option<Shareability>,
+) -> Attributes {
+    let incoming = Attributes::DEFAULT;
+    let memory = mem_attr.map_or(incoming.memory, |bits| Attributes::from_stage2(bits, 0).memory);
+    let outer = memory.is_device() || memory == MemoryType::NORMAL_NC;
+    let shareability = match shareability {
+        _ if outer => Shareability::Outer,
+        Some(forced) => forced,
+        None => incoming.shareability,
+    };
+    Attributes { memory, shareability }
 }
 
 /// CR0.VMW: 0 exact match, 1 to 4 the number of low bits that do not count; others as 0.

@@ -4,10 +4,10 @@
 //!
 //! Architecture: sections "StreamWorld", "STE", "CD" and "TLB tagging".
 
-use crate::globals::{Globals, instruction_override, privilege_override};
+use crate::globals::{Globals, instruction_override, overridden_attributes, privilege_override};
 use smmu_arch::{
-    AddressSpace, Asid, Attributes, Cd, CdTable, EntryKind, FaultPolicy, Granule, Regime,
-    Shareability, Stage1Half, Stage1Regime, Stage2Regime, Ste, StreamWorld, TableRoot, Vmid,
+    AddressSpace, Asid, Cd, CdTable, EntryKind, FaultPolicy, Features, Granule, Regime, Stage1Half,
+    Stage1Regime, Stage2Regime, Ste, StreamWorld, TableRoot, Vmid,
 };
 
 /// Regime of a stream. `cd` is `None` where stage 1 does not translate; stage 2 follows the STE.
@@ -31,7 +31,7 @@ pub(crate) fn regime(ste: &Ste, cd: Option<&Cd>, globals: &Globals) -> Regime {
         stage1: cd.map(|cd| stage1(cd, world, globals)),
         stage2,
         oas_bits: features.oas_bits,
-        input_attributes: input_attributes(ste),
+        input_attributes: overridden_attributes(ste.mtcfg.then_some(ste.mem_attr), ste.sh_cfg),
         policy: FaultPolicy {
             stage1_abort: cd.is_none_or(|cd| cd.a),
             stage1_record: cd.is_none_or(|cd| cd.r),
@@ -58,7 +58,7 @@ fn stage1(cd: &Cd, world: StreamWorld, globals: &Globals) -> Stage1Regime {
     Stage1Regime {
         low: half(0),
         high: world.has_ttb1().then(|| half(1)),
-        output_bits: cd.output_bits(&cd.tables[0], features),
+        output_bits: output_bits(cd, features),
         mair: cd.mair,
         access_flag_fault_disabled: cd.affd,
         write_execute_never: cd.wxn,
@@ -67,6 +67,12 @@ fn stage1(cd: &Cd, world: StreamWorld, globals: &Globals) -> Stage1Regime {
         two_privileges: world.has_two_privileges(),
         has_asid: world.has_asid(),
     }
+}
+
+/// The wider output of both halves: the walk caps each half by its granule.
+fn output_bits(cd: &Cd, features: &Features) -> u8 {
+    let [low, high] = &cd.tables;
+    cd.output_bits(low, features).max(cd.output_bits(high, features))
 }
 
 /// A legal table has a granule; the fallback is never looked at.
@@ -103,20 +109,4 @@ fn stage2(ste: &Ste, globals: &Globals) -> Stage2Regime {
         execute_by_privilege: features.xnx,
         big_endian: ste.s2_endi,
     }
-}
-
-/// Attributes of what no stage 1 table describes: the incoming ones, which this model takes as the
-/// architecture's default, or those of the STE.
-fn input_attributes(ste: &Ste) -> Attributes {
-    let incoming = Attributes::DEFAULT;
-    let memory = match ste.mtcfg {
-        true => Attributes::from_stage2(ste.mem_attr, 0).memory,
-        false => incoming.memory,
-    };
-    let shareability = match ste.sh_cfg {
-        _ if memory.is_device() => Shareability::Outer,
-        Some(forced) => forced,
-        None => incoming.shareability,
-    };
-    Attributes { memory, shareability }
 }

@@ -16,6 +16,21 @@ use smmu_arch::{Features, IdRegisters};
 /// Words of the frame: page 0 and page 1.
 const WORDS: usize = 2 * 0x1_0000 / 4;
 
+/// What is still under way although its enable may be 0 already: it holds back the acknowledge.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Busy {
+    /// Transactions that began while SMMUEN was 1.
+    pub(crate) transactions: bool,
+    /// The consumption of a command.
+    pub(crate) command: bool,
+    /// The write of an event record.
+    pub(crate) record: bool,
+    /// A GERROR interrupt.
+    pub(crate) gerror_interrupt: bool,
+    /// An Event queue interrupt.
+    pub(crate) event_interrupt: bool,
+}
+
 /// Registers of one SMMU, Non-secure programming interface.
 #[derive(Clone, Debug)]
 pub(crate) struct RegisterFile {
@@ -102,19 +117,28 @@ impl RegisterFile {
         }
     }
 
-    /// CR0 takes effect at once and is acknowledged at once, but for SMMUEN going to 0, which is
-    /// acknowledged when the transactions translated before have ended (`drained`).
-    pub(crate) fn acknowledge_cr0(&mut self, drained: bool) {
+    /// CR0 takes effect at once. Enables are acknowledged at once, and what goes to 0 when it has
+    /// come to rest: the transactions translated before have ended, the command under way is
+    /// consumed, the record under way is written.
+    pub(crate) fn acknowledge_cr0(&mut self, busy: &Busy) {
         let cr0: Cr0 = self.get();
         let ack: Cr0Ack = self.get();
-        let still = ack.smmuen() && !cr0.smmuen() && !drained;
-        let next = Cr0Ack::from_word(cr0.to_word()).with_smmuen(cr0.smmuen() || still);
+        let next = Cr0Ack::from_word(cr0.to_word())
+            .with_smmuen(cr0.smmuen() || ack.smmuen() && busy.transactions)
+            .with_cmdqen(cr0.cmdqen() || ack.cmdqen() && busy.command)
+            .with_eventqen(cr0.eventqen() || ack.eventqen() && busy.record);
         self.set(next);
     }
 
-    pub(crate) fn acknowledge_irq_ctrl(&mut self) {
+    /// IRQ_CTRL takes effect at once. When the acknowledge shows 0, every interrupt of the source
+    /// is out.
+    pub(crate) fn acknowledge_irq_ctrl(&mut self, busy: &Busy) {
         let irq: IrqCtrl = self.get();
-        self.set(IrqCtrlAck::from_word(irq.to_word()));
+        let ack: IrqCtrlAck = self.get();
+        let next = IrqCtrlAck::from_word(irq.to_word())
+            .with_gerror_irqen(irq.gerror_irqen() || ack.gerror_irqen() && busy.gerror_interrupt)
+            .with_eventq_irqen(irq.eventq_irqen() || ack.eventq_irqen() && busy.event_interrupt);
+        self.set(next);
     }
 
     /// GBPA takes effect at once.

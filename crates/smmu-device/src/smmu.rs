@@ -5,12 +5,12 @@ use crate::event_queue::{self, EventOutcome, EventQueue, EventWriter};
 use crate::globals::Globals;
 use crate::in_flight::InFlight;
 use crate::notification::{Notification, Notifier, NotifyOutcome};
-use crate::registers::{GlobalError, RegisterFile};
+use crate::registers::{Busy, GlobalError, RegisterFile};
 use crate::structures::{StructureSizes, Structures};
 use crate::translation::Refused;
 use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
-use smmu_arch::registers::{Cr0Ack, Register};
+use smmu_arch::registers::{Cr0Ack, IrqCtrlAck, Register};
 use smmu_arch::{
     Command, CommandFeatures, Epoch, Event, Features, IdRegisters, Observation, Origin, PortId,
     SmmuId, StallModel, TlbEntry, Transaction,
@@ -197,7 +197,12 @@ impl Smmu {
 
     /// Applies what a background actor came to.
     pub fn complete<O: Observer>(&self, outcome: &WorkOutcome, observer: &mut O) {
-        let observation = self.control.lock().complete(outcome);
+        let observation = {
+            let mut control = self.control.lock();
+            let observation = control.complete(outcome);
+            self.acknowledge(&mut control);
+            observation
+        };
         if let Some(observation) = observation {
             observer.observe(&self.background_origin(), &observation);
         }
@@ -274,8 +279,23 @@ impl Control {
 
     /// The signal of a CMD_SYNC is on its way: a later command waits for it.
     fn sync_is_signalled(&self) -> bool {
+        self.is_on_its_way(GlobalError::MsiCommandQueue)
+    }
+
+    /// A notification is waiting or under way whose MSI would raise this error if it aborted.
+    fn is_on_its_way(&self, abort: GlobalError) -> bool {
         let mut all = self.notifications.iter().chain(&self.notifying);
-        all.any(|notification| notification.abort == Some(GlobalError::MsiCommandQueue))
+        all.any(|notification| notification.abort == Some(abort))
+    }
+
+    fn busy(&self) -> Busy {
+        Busy {
+            transactions: self.disabled_at.is_some(),
+            command: self.command_under_way,
+            record: self.events.is_writing(),
+            gerror_interrupt: self.is_on_its_way(GlobalError::MsiGerror),
+            event_interrupt: self.is_on_its_way(GlobalError::MsiEventQueue),
+        }
     }
 
     fn complete(&mut self, outcome: &WorkOutcome) -> Option<Observation> {
@@ -291,8 +311,8 @@ impl Control {
                 (command_queue::complete(registers, outcome), Some(observation))
             }
             WorkOutcome::Event(outcome) => {
-                let (event, notification) = self.events.complete(registers, *outcome);
-                (notification, event.map(Observation::EventRecorded))
+                let (observation, notification) = self.events.complete(registers, *outcome);
+                (notification, observation)
             }
             WorkOutcome::Notify(outcome) => {
                 self.notifying = None;
@@ -307,7 +327,7 @@ impl Control {
 impl Mmio for Smmu {
     fn mmio_read(&self, offset: u64, bytes: u8) -> u64 {
         let mut control = self.control.lock();
-        if offset == u64::from(Cr0Ack::OFFSET) {
+        if [Cr0Ack::OFFSET, IrqCtrlAck::OFFSET].map(u64::from).contains(&offset) {
             self.acknowledge(&mut control);
         }
         control.registers.read(offset, bytes)
@@ -320,7 +340,6 @@ impl Mmio for Smmu {
         if control.registers.write(offset, bytes, value).is_none() {
             return;
         }
-        control.registers.acknowledge_irq_ctrl();
         control.registers.finish_gbpa_update();
         let globals = Globals::of(&control.registers);
         if globals != control.globals {
@@ -336,11 +355,12 @@ impl Mmio for Smmu {
 
 impl Smmu {
     fn acknowledge(&self, control: &mut Control) {
-        let drained = control.disabled_at.is_none_or(|epoch| self.in_flight.drained(epoch));
-        if drained {
+        if control.disabled_at.is_some_and(|epoch| self.in_flight.drained(epoch)) {
             control.disabled_at = None;
         }
-        control.registers.acknowledge_cr0(drained);
+        let busy = control.busy();
+        control.registers.acknowledge_cr0(&busy);
+        control.registers.acknowledge_irq_ctrl(&busy);
     }
 }
 

@@ -107,7 +107,7 @@ impl Translation {
             return Err(Refused::silent());
         }
         self.phase = Phase::Done(None);
-        Ok(Step::Done(Ok(bypass(input, Attributes::DEFAULT))))
+        Ok(Step::Done(Ok(bypass(input, self.globals.bypass_attributes))))
     }
 
     /// All configuration is known: bypass, or look the translation up.

@@ -41,14 +41,18 @@ impl Refused {
     }
 
     /// A fault of the walk: CD.A and CD.R govern stage 1, STE.S2R stage 2; an external abort is
-    /// always recorded.
+    /// always recorded. No transaction of this model can stall: where CD.S or STE.S2S asks for it,
+    /// the transaction aborts and is recorded (a choice).
     pub(crate) fn by_policy(fault: Fault, regime: &Regime, transaction: &Transaction) -> Self {
         let policy = &regime.policy;
         let (record, read_zero) = match fault {
             Fault::Stage(StageFault { stage: Stage::Stage1, .. }) => {
-                (policy.stage1_record, !policy.stage1_abort)
+                let stall = policy.stage1_stall;
+                (policy.stage1_record || stall, !(policy.stage1_abort || stall))
             }
-            Fault::Stage(StageFault { stage: Stage::Stage2, .. }) => (policy.stage2_record, false),
+            Fault::Stage(StageFault { stage: Stage::Stage2, .. }) => {
+                (policy.stage2_record || policy.stage2_stall, false)
+            }
             _ => (true, false),
         };
         Self { fault: Some(fault), record, read_zero, access: access_of(transaction, regime) }

@@ -7,7 +7,7 @@ use super::rights::stage1_rights;
 use super::{Phase, Walk, WalkStep};
 use smmu_arch::{
     DescriptorKind, Fault, FaultClass, Ipa, Regime, Stage, Stage1LeafWord, Stage1Regime,
-    StageFault, StageFaultKind, TableRoot, descriptor_address, descriptor_kind,
+    StageFault, StageFaultKind, StageRights, TableRoot, descriptor_address, descriptor_kind,
 };
 
 impl Walk {
@@ -71,7 +71,13 @@ impl Walk {
         if !leaf.af() && !stage1.access_flag_fault_disabled {
             return Err(fault(StageFaultKind::AccessFlag));
         }
-        let rights = stage1_rights(leaf, self.limits, stage1);
+        let granted = stage1_rights(leaf, self.limits, stage1);
+        // E0PD refuses before any read; an entry must not grant what the walk would refuse.
+        let refused = match half_of(stage1, self.high).unprivileged_disabled {
+            true => StageRights::UNPRIVILEGED,
+            false => StageRights::NONE,
+        };
+        let rights = granted.without(refused);
         if !rights.allows(self.access) {
             return Err(fault(StageFaultKind::Permission));
         }

@@ -1,0 +1,157 @@
+//! Address spaces and the streams that use them.
+
+use super::{Bench, Board, CDS, RAM, RAM_BYTES, STREAM_TABLE};
+use smmu_arch::{Asid, Cd, CdTable, Granule, Pa, Ste, StreamConfig, Vmid};
+use smmu_bus::DirectCpu;
+use smmu_tables::{Geometry, Prot, STAGE1_MAIR, Table};
+use std::collections::BTreeMap;
+
+/// What a stream does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Kind {
+    Stage1,
+    Stage2,
+    Nested,
+    /// STRW = 2: EL2, or EL2-E2H by CR2.E2H.
+    El2,
+}
+
+/// One address space: the stage 1 tables of an ASID, or the stage 2 tables of a VMID.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Space {
+    pub kind: Kind,
+    pub vmid: u16,
+    pub asid: u16,
+}
+
+#[derive(Default)]
+pub struct Spaces {
+    streams: BTreeMap<Space, u32>,
+    stage1: BTreeMap<Space, Table>,
+    stage2: BTreeMap<u16, Table>,
+}
+
+/// First stream of the address spaces; lower ones are for streams written by hand.
+const FIRST_STREAM: u32 = 16;
+
+/// Where an STE lies in the linear table.
+pub fn ste_at(stream: u32) -> Pa {
+    STREAM_TABLE.offset(u64::from(stream) * 64)
+}
+
+/// Where a CD lies in the linear CD table of a stream.
+pub fn cd_at(stream: u32, index: u32) -> Pa {
+    CDS.offset(u64::from(stream) * 0x1000 + u64::from(index) * 64)
+}
+
+/// A CD that walks the table with 4K pages: A and R are set.
+pub fn cd(table: &Table, asid: u16) -> Cd {
+    let root = table.root();
+    let low = CdTable {
+        tsz: 64 - root.input_bits,
+        tg: Some(root.granule),
+        ttb: root.base,
+        ..Cd::default().tables[0]
+    };
+    let high = CdTable { epd: true, ..Cd::default().tables[1] };
+    Cd {
+        valid: true,
+        tables: [low, high],
+        ips: 5,
+        aa64: true,
+        r: true,
+        a: true,
+        aset: true,
+        asid: Asid(asid),
+        mair: STAGE1_MAIR,
+        ..Cd::default()
+    }
+}
+
+/// A valid STE of a kind; its CD table is the stream's own.
+pub fn ste(stream: u32, config: StreamConfig, vmid: u16, stage2: Option<&Table>) -> Ste {
+    let stage2 = stage2.map(Table::root);
+    let start = stage2.map_or(0, |root| root.start_level);
+    Ste {
+        valid: true,
+        config,
+        s1_context_ptr: cd_at(stream, 0).0,
+        vmid: Vmid(vmid),
+        s2_t0sz: stage2.map_or(0, |root| 64 - root.input_bits),
+        s2_sl0: (2 - start) as u8, // 4K pages
+        s2_tg: Some(Granule::K4),
+        s2_ps: 5,
+        s2_aa64: stage2.is_some(),
+        s2_r: true,
+        s2_ttb: stage2.map_or(0, |root| root.base),
+        ..Ste::default()
+    }
+}
+
+impl Bench {
+    /// The stream of an address space, made at its first use.
+    pub fn stream_of(&mut self, space: Space) -> u32 {
+        if let Some(&stream) = self.spaces.streams.get(&space) {
+            return stream;
+        }
+        let stream = FIRST_STREAM + self.spaces.streams.len() as u32;
+        self.spaces.streams.insert(space, stream);
+        let stage2 = matches!(space.kind, Kind::Stage2 | Kind::Nested)
+            .then(|| self.stage2_table(space.vmid));
+        let config = match space.kind {
+            Kind::Stage1 | Kind::El2 => StreamConfig::Stage1,
+            Kind::Stage2 => StreamConfig::Stage2,
+            Kind::Nested => StreamConfig::Nested,
+        };
+        let mut entry = ste(stream, config, space.vmid, stage2.as_ref());
+        entry.strw = if space.kind == Kind::El2 { 2 } else { 0 };
+        if space.kind != Kind::Stage2 {
+            let table = self.new_table(Geometry::stage1(Granule::K4, 48, 48));
+            self.store(cd_at(stream, 0), &cd(&table, space.asid).encode());
+            self.spaces.stage1.insert(space, table);
+        }
+        self.store(ste_at(stream), &entry.encode());
+        stream
+    }
+
+    pub fn new_table(&mut self, geometry: Geometry) -> Table {
+        let board = Board(&self.memory);
+        Table::new(&DirectCpu::new(&board), geometry, &mut self.pages).expect("a table")
+    }
+
+    /// The stage 2 table of a VMID. It maps the RAM to itself, so that tables can lie there.
+    pub fn stage2_table(&mut self, vmid: u16) -> Table {
+        if let Some(table) = self.spaces.stage2.get(&vmid) {
+            return table.clone();
+        }
+        let table = self.new_table(Geometry::stage2(Granule::K4, 40, 48));
+        self.map_in(&table, RAM.0, RAM.0, RAM_BYTES, Prot::READ_WRITE);
+        self.spaces.stage2.insert(vmid, table.clone());
+        table
+    }
+
+    pub fn table_of(&mut self, space: Space) -> Table {
+        self.stream_of(space);
+        match space.kind {
+            Kind::Stage2 => self.stage2_table(space.vmid),
+            _ => self.spaces.stage1[&space].clone(),
+        }
+    }
+
+    pub fn map_in(&mut self, table: &Table, input: u64, output: u64, bytes: u64, prot: Prot) {
+        let board = Board(&self.memory);
+        let cpu = DirectCpu::new(&board);
+        table.map(&cpu, &mut self.pages, input, output, bytes, prot).expect("a mapping");
+    }
+
+    pub fn map(&mut self, space: Space, input: u64, output: u64, bytes: u64, prot: Prot) {
+        let table = self.table_of(space);
+        self.map_in(&table, input, output, bytes, prot);
+    }
+
+    pub fn unmap(&mut self, space: Space, input: u64, bytes: u64) {
+        let table = self.table_of(space);
+        let board = Board(&self.memory);
+        table.unmap(&DirectCpu::new(&board), input, bytes, &mut |_| {}).expect("an unmapping");
+    }
+}
