@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-/// Runs of each side.
-const RUNS: usize = 15;
+/// Runs of each side: many short ones, so that some meet a quiet host.
+const RUNS: usize = 101;
 /// Time of one run, about.
-const RUN: Duration = Duration::from_millis(8);
+const RUN: Duration = Duration::from_micros(700);
 
 /// What a row came to, in nanoseconds an operation.
 struct Result {

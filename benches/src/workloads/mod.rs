@@ -20,7 +20,7 @@ pub trait Order {
     /// The order of one thread over `pages` pages, a power of two.
     fn new(thread: usize, pages: u64) -> Self;
 
-    /// The next byte of the working set, as an offset from its first.
+    /// The next page of the working set, as an offset from its first.
     fn next(&mut self) -> u64;
 
     /// The next IOVA.
@@ -30,7 +30,7 @@ pub trait Order {
     }
 }
 
-/// Words drawn at random: hits, once all pages are resident.
+/// Pages drawn at random: hits, once all pages are resident.
 #[derive(Clone, Debug)]
 pub struct AtRandom(Draw, u64);
 
@@ -41,7 +41,7 @@ impl Order for AtRandom {
 
     #[inline(always)]
     fn next(&mut self) -> u64 {
-        self.0.address(self.1)
+        self.0.page(self.1)
     }
 }
 

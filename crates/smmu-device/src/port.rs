@@ -1,16 +1,18 @@
 //! A port: one source of transactions, with what it keeps of the configuration.
 //!
 //! A hit costs a look at the port's private line, one look-up and one AND of permissions, and
-//! builds no actor. All else goes through [`Translation`].
+//! builds no actor. A miss of a stream that the line knows builds one that begins with its walk.
+//! All else is a [`Translation`] from its first look-up on.
 
 use crate::globals::Globals;
 use crate::smmu::Smmu;
+use crate::structures::looked_up;
 use crate::translation::{
     Granted, Translation, TranslationOutcome, Treatment, access_of, bypass_stream, granted_by_hit,
 };
 use smmu_arch::{
-    ConfigKey, EntryKind, Epoch, Observation, Origin, PortId, Regime, StreamId, Structure,
-    SubstreamId, TlbKey, Transaction, TransactionId,
+    ConfigKey, EntryKind, Epoch, Observation, Origin, PortId, StreamId, Structure, SubstreamId,
+    TlbKey, Transaction, TransactionId,
 };
 use smmu_bus::{Actor, Answer, Memory, Observer, Request, Step, serve_memory};
 use smmu_cache::Context;
@@ -42,6 +44,16 @@ struct Line {
     substream: Option<SubstreamId>,
     treatment: Treatment,
     context: Context,
+}
+
+/// What a look at the private line leads to.
+enum PrivateLine {
+    /// The transaction is let through.
+    Granted(Granted),
+    /// The configuration is known, and the TLB has nothing that allows the access.
+    Walk,
+    /// The configuration is to be looked up.
+    Unknown,
 }
 
 /// Ports of an SMMU are numbered from 0.
@@ -92,9 +104,10 @@ impl<O: Observer> Port<O> {
         transaction: &Transaction,
     ) -> TranslationOutcome {
         self.enter();
-        match self.hit_private_line(transaction) {
-            Some(granted) => Ok(granted),
-            None => self.translate_by_actor(memory, transaction),
+        match self.look_at_private_line(transaction) {
+            PrivateLine::Granted(granted) => Ok(granted),
+            PrivateLine::Walk => self.walk_by_private_line(memory, transaction),
+            PrivateLine::Unknown => self.translate_by_actor(memory, transaction),
         }
     }
 
@@ -143,68 +156,75 @@ impl<O: Observer> Port<O> {
         self.number += 1;
     }
 
-    #[inline]
-    fn hit_private_line(&mut self, transaction: &Transaction) -> Option<Granted> {
+    #[inline(always)]
+    fn look_at_private_line(&mut self, transaction: &Transaction) -> PrivateLine {
         if self.smmu.generation() != self.generation {
-            return None;
+            return PrivateLine::Unknown;
         }
-        let line = self.lines[slot(transaction)].as_mut()?;
+        let Some(line) = self.lines[slot(transaction)].as_mut() else {
+            return PrivateLine::Unknown;
+        };
         if line.stream != transaction.stream || line.substream != transaction.substream {
-            return None;
+            return PrivateLine::Unknown;
         }
         match line.treatment {
             Treatment::Translate(ref regime) => {
                 let input = lookup_input(regime, transaction.iova.0);
                 if regime.stage1.is_none() && input >> self.globals.features.ias_bits() != 0 {
-                    return None;
+                    return PrivateLine::Unknown;
                 }
-                let hit = self.smmu.structures.tlb.look_up(&mut line.context, input)?;
-                if !hit.permissions.allows(access_of(transaction, regime)) {
-                    return None;
-                }
-                let granted = granted_by_hit(regime, &hit);
+                let key = TlbKey { space: regime.space, input };
+                let hit = self.smmu.structures.tlb.look_up(&mut line.context, input);
+                let allowed = hit
+                    .filter(|hit| hit.permissions.allows(access_of(transaction, regime)))
+                    .map(|hit| granted_by_hit(regime, &hit));
                 if O::LISTENS {
-                    let (regime, key) = (*regime, TlbKey { space: regime.space, input });
-                    let looked_up =
-                        crate::structures::looked_up(Structure::MainTlb, &key, Some(&hit));
-                    self.observe_hit(transaction, &regime, Some(&looked_up), &granted);
+                    let looked_up = looked_up(Structure::MainTlb, &key, hit.as_ref());
+                    self.observe_known(transaction, Some(&looked_up));
                 }
-                Some(granted)
+                match allowed {
+                    Some(granted) => self.grant(transaction, granted),
+                    None => PrivateLine::Walk,
+                }
             }
-            Treatment::Bypass(regime) => {
-                let granted = bypass_stream(transaction, &regime, &self.globals).ok()?;
-                if O::LISTENS {
-                    self.observe_hit(transaction, &regime, None, &granted);
+            Treatment::Bypass(ref regime) => {
+                match bypass_stream(transaction, regime, &self.globals) {
+                    Ok(granted) => {
+                        self.observe_known(transaction, None);
+                        self.grant(transaction, granted)
+                    }
+                    Err(_) => PrivateLine::Unknown,
                 }
-                Some(granted)
             }
         }
     }
 
-    /// The same observations that an actor would have led to.
-    #[cold]
-    fn observe_hit(
-        &mut self,
-        transaction: &Transaction,
-        regime: &Regime,
-        looked_up: Option<&Observation>,
-        granted: &Granted,
-    ) {
+    #[inline(always)]
+    fn grant(&mut self, transaction: &Transaction, granted: Granted) -> PrivateLine {
+        if O::LISTENS {
+            self.observe_granted(&self.origin(), transaction, &granted);
+        }
+        PrivateLine::Granted(granted)
+    }
+
+    /// The same observations that an actor would have led to, up to the look-up in the TLB.
+    #[inline]
+    fn observe_known(&mut self, transaction: &Transaction, looked_up: Option<&Observation>) {
         let origin = self.origin();
         self.observer.observe(&origin, &Observation::Began(*transaction));
         let ste = ConfigKey::Ste(transaction.stream);
         self.observer.observe(&origin, &Observation::ConfigLookedUp { key: ste, hit: true });
-        if looked_up.is_some() && regime.space.kind != EntryKind::Stage2 {
+        let Some(looked_up) = looked_up else { return };
+        if !matches!(looked_up, Observation::LookedUp { space, .. } if space.kind == EntryKind::Stage2)
+        {
             let index = transaction.substream.unwrap_or(SubstreamId(0));
             let key = ConfigKey::Cd(transaction.stream, index);
             self.observer.observe(&origin, &Observation::ConfigLookedUp { key, hit: true });
         }
-        if let Some(looked_up) = looked_up {
-            self.observer.observe(&origin, looked_up);
-        }
-        self.observe_granted(&origin, transaction, granted);
+        self.observer.observe(&origin, looked_up);
     }
 
+    #[inline(always)]
     fn observe_granted(&mut self, origin: &Origin, transaction: &Transaction, granted: &Granted) {
         self.observer.observe(
             origin,
@@ -217,6 +237,7 @@ impl<O: Observer> Port<O> {
         );
     }
 
+    #[inline(always)]
     fn observe_fetch(&mut self, origin: &Origin, request: &Request) {
         if let Request::Read { pa, why, .. } = *request {
             self.observer.observe(origin, &Observation::Fetched { pa, why });
@@ -236,27 +257,52 @@ impl<O: Observer> Port<O> {
         Translation::new(*transaction, self.begin, self.globals)
     }
 
+    /// Walks with the configuration of the private line, which stays as it is.
+    #[inline(never)]
+    fn walk_by_private_line<M: Memory>(
+        &mut self,
+        memory: &M,
+        transaction: &Transaction,
+    ) -> TranslationOutcome {
+        let Some(Line { treatment: Treatment::Translate(regime), .. }) =
+            &self.lines[slot(transaction)]
+        else {
+            unreachable!("the line was looked at");
+        };
+        let mut translation = Translation::at_walk(*transaction, self.begin, self.globals, regime);
+        self.run(memory, &mut translation)
+    }
+
+    #[inline(never)]
     fn translate_by_actor<M: Memory>(
         &mut self,
         memory: &M,
         transaction: &Transaction,
     ) -> TranslationOutcome {
         let mut translation = self.begin_actor(transaction);
+        let outcome = self.run(memory, &mut translation);
+        self.keep(&translation);
+        outcome
+    }
+
+    /// Answers every request of a translation at once.
+    #[inline(always)]
+    fn run<M: Memory>(&mut self, memory: &M, translation: &mut Translation) -> TranslationOutcome {
         let mut answer = Answer::Start;
         let outcome = loop {
             match translation.step(answer) {
+                Step::Need(request @ Request::Read { .. }) => {
+                    self.observe_fetch(&self.origin(), &request);
+                    answer = serve_memory(memory, &request).unwrap_or(Answer::Aborted);
+                }
                 Step::Need(request) => {
-                    answer = match self.answer(&request) {
-                        Some(answer) => answer,
-                        None => serve_memory(memory, &request).unwrap_or(Answer::Aborted),
-                    };
+                    answer = self.answer(&request).unwrap_or(Answer::Aborted);
                 }
                 Step::Done(outcome) => break outcome,
                 Step::Wait(_) => unreachable!("a translation that cannot stall waits for nothing"),
             }
         };
-        self.finish(&translation, &outcome);
-        self.keep(&translation);
+        self.finish(translation, &outcome);
         outcome
     }
 
@@ -278,6 +324,7 @@ impl<O: Observer> Port<O> {
     }
 
     /// Of the transaction in flight, numbered from 0.
+    #[inline(always)]
     fn origin(&self) -> Origin {
         let transaction = TransactionId { port: self.id, number: self.number.wrapping_sub(1) };
         Origin { smmu: self.smmu.id(), transaction: Some(transaction), begin: self.begin }
