@@ -166,15 +166,27 @@ impl Tlb {
     /// ASID before a global one.
     #[inline(always)]
     pub fn look_up(&self, context: &mut Context, input: u64) -> Option<Hit> {
+        let hit = self.find(context, input);
+        if self.is_current(context) { hit } else { self.look_up_anew(context, input) }
+    }
+
+    /// To be checked after the words were read: had a number been retired and given to another
+    /// address space before, the new generation would be seen here (the fences in `Sets` order
+    /// it). So a hit is never one of somebody else.
+    #[inline(always)]
+    fn is_current(&self, context: &Context) -> bool {
+        self.generation.load(Ordering::Acquire) == context.generation
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_up_anew(&self, context: &mut Context, input: u64) -> Option<Hit> {
         loop {
+            *context = self.resolve(&context.space);
             let hit = self.find(context, input);
-            // Checked after the words were read: had a number been retired and given to another
-            // address space before, the new generation would be seen here (the fences in `Sets`
-            // order it). So a hit is never one of somebody else.
-            if self.generation.load(Ordering::Acquire) == context.generation {
+            if self.is_current(context) {
                 return hit;
             }
-            self.refresh(context);
         }
     }
 
@@ -183,19 +195,16 @@ impl Tlb {
         if !words::is_canonical(input) {
             return None;
         }
-        match &self.sets {
-            Some(sets) => {
-                sets.find(&context.own, input).or_else(|| sets.find(&context.global, input))
-            }
-            None => unbounded::find(&context.own, input)
-                .or_else(|| unbounded::find(&context.global, input)),
+        let Some(sets) = &self.sets else {
+            return unbounded::find(&context.own, input)
+                .or_else(|| unbounded::find(&context.global, input));
+        };
+        match sets.find(&context.own, input) {
+            Some(hit) => Some(hit),
+            // Most address spaces have no global entries at all.
+            None if context.global.sizes(input) == 0 => None,
+            None => sets.find_in_any(&context.global, input),
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn refresh(&self, context: &mut Context) {
-        *context = self.resolve(&context.space);
     }
 
     /// Holds `entry`, which a transaction made that began at `begin`.

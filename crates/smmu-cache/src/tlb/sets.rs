@@ -29,27 +29,46 @@ impl<const W: usize> Default for Block<W> {
 }
 
 impl<const W: usize> Block<W> {
-    /// Data and fill number of the way with `tag`. All ways are read and masked: which way it is
-    /// cannot be predicted, so a branch on it would cost more.
+    /// Data and fill number of the way with `tag`.
     #[inline(always)]
     fn read(&self, tag: u64) -> Option<(u64, u64)> {
+        match self.read_once(tag) {
+            Ok(found) => found,
+            Err(Overtaken) => self.read_again(tag),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_again(&self, tag: u64) -> Option<(u64, u64)> {
         loop {
-            let before = self.sequence.load(Ordering::Acquire);
-            let (mut found, mut data, mut number) = (0, 0, 0);
-            for way in 0..W {
-                let same = u64::from(self.tags[way].load(Ordering::Relaxed) == tag);
-                let mask = same.wrapping_neg();
-                found |= same;
-                data |= self.data[way].load(Ordering::Relaxed) & mask;
-                number |= self.numbers[way].load(Ordering::Relaxed) & mask;
-            }
-            // The words above are read before the number below: if one of them is a writer's,
-            // that writer's odd number is seen.
-            fence(Ordering::Acquire);
-            if before & 1 == 0 && self.sequence.load(Ordering::Relaxed) == before {
-                return (found != 0).then_some((data, number));
-            }
             std::hint::spin_loop();
+            if let Ok(found) = self.read_once(tag) {
+                return found;
+            }
+        }
+    }
+
+    /// All tags are compared: which way it is cannot be predicted, so a branch on it would cost
+    /// more. Without a match the words of way 0 are read, and not used.
+    #[inline(always)]
+    fn read_once(&self, tag: u64) -> Result<Option<(u64, u64)>, Overtaken> {
+        let before = self.sequence.load(Ordering::Acquire);
+        let (mut found, mut way) = (false, 0);
+        for (candidate, held) in self.tags.iter().enumerate() {
+            let same = held.load(Ordering::Relaxed) == tag;
+            found |= same;
+            way |= candidate & usize::from(same).wrapping_neg();
+        }
+        let data = self.data[way % W].load(Ordering::Relaxed);
+        let number = self.numbers[way % W].load(Ordering::Relaxed);
+        // The words above are read before the number below: if one of them is a writer's,
+        // that writer's odd number is seen.
+        fence(Ordering::Acquire);
+        if before & 1 == 0 && self.sequence.load(Ordering::Relaxed) == before {
+            Ok(found.then_some((data, number)))
+        } else {
+            Err(Overtaken)
         }
     }
 
@@ -62,6 +81,9 @@ impl<const W: usize> Block<W> {
         }
     }
 }
+
+/// A writer was in the set while it was read.
+struct Overtaken;
 
 /// One way, as a writer sees it.
 struct Way<'a> {
@@ -155,8 +177,9 @@ impl Sets {
         }
     }
 
+    /// As [`Self::find`], whatever the ways are.
     #[inline(never)]
-    fn find_in_any(&self, space: &Space, input: u64) -> Option<Hit> {
+    pub(super) fn find_in_any(&self, space: &Space, input: u64) -> Option<Hit> {
         self.find_by(space, input, |set, tag| match &self.array {
             Array::Four(blocks) => blocks[set].read(tag),
             Array::Eight(blocks) => blocks[set].read(tag),
