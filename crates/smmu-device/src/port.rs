@@ -175,9 +175,13 @@ impl<O: Observer> Port<O> {
                 }
                 let key = TlbKey { space: regime.space, input };
                 let hit = self.smmu.structures.tlb.look_up(&mut line.context, input);
-                let allowed = hit
-                    .filter(|hit| hit.permissions.allows(access_of(transaction, regime)))
-                    .map(|hit| granted_by_hit(regime, &hit));
+                let access = access_of(transaction, regime);
+                let allowed = match &hit {
+                    Some(hit) if hit.permissions.allows(access) => {
+                        Some(granted_by_hit(regime, hit))
+                    }
+                    _ => None,
+                };
                 if O::LISTENS {
                     let looked_up = looked_up(Structure::MainTlb, &key, hit.as_ref());
                     self.observe_known(transaction, Some(&looked_up));

@@ -255,10 +255,12 @@ fn unexpected(answer: &Answer) -> ! {
 }
 
 /// The access after the overrides of the STE.
+#[inline(always)]
 pub(crate) fn access_of(transaction: &Transaction, regime: &Regime) -> Access {
     overridden(transaction.access, regime.privilege_override, regime.instruction_override)
 }
 
+#[inline(always)]
 pub(crate) fn granted_by_hit(regime: &Regime, hit: &Hit) -> Granted {
     Granted {
         output: hit.output,

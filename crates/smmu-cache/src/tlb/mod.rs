@@ -29,6 +29,7 @@ use directory::Directory;
 use sets::Sets;
 use slots::Slots;
 use space::SpaceTag;
+use words::Found;
 
 pub use geometry::{GeometryError, IndexFunction, Replacement, TlbGeometry, TlbShape};
 pub use space::Context;
@@ -166,8 +167,13 @@ impl Tlb {
     /// ASID before a global one.
     #[inline(always)]
     pub fn look_up(&self, context: &mut Context, input: u64) -> Option<Hit> {
-        let hit = self.find(context, input);
-        if self.is_current(context) { hit } else { self.look_up_anew(context, input) }
+        let found = self.find(context, input);
+        let found =
+            if self.is_current(context) { found } else { self.look_up_anew(context, input) };
+        match &found {
+            Some(found) => Some(words::hit(found, input)),
+            None => None,
+        }
     }
 
     /// To be checked after the words were read: had a number been retired and given to another
@@ -180,18 +186,18 @@ impl Tlb {
 
     #[cold]
     #[inline(never)]
-    fn look_up_anew(&self, context: &mut Context, input: u64) -> Option<Hit> {
+    fn look_up_anew(&self, context: &mut Context, input: u64) -> Option<Found> {
         loop {
             *context = self.resolve(&context.space);
-            let hit = self.find(context, input);
+            let found = self.find(context, input);
             if self.is_current(context) {
-                return hit;
+                return found;
             }
         }
     }
 
     #[inline(always)]
-    fn find(&self, context: &Context, input: u64) -> Option<Hit> {
+    fn find(&self, context: &Context, input: u64) -> Option<Found> {
         if !words::is_canonical(input) {
             return None;
         }
@@ -200,7 +206,7 @@ impl Tlb {
                 .or_else(|| unbounded::find(&context.global, input));
         };
         match sets.find(&context.own, input) {
-            Some(hit) => Some(hit),
+            Some(found) => Some(found),
             // Most address spaces have no global entries at all.
             None if context.global.sizes(input) == 0 => None,
             None => sets.find_in_any(&context.global, input),

@@ -4,12 +4,11 @@
 //! then sees whether the number is still the one it began with; otherwise it reads again.
 //! Writers exclude each other by the TLB's lock.
 
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use smmu_arch::Hit;
-
 use super::space::Space;
-use super::words::{self, SIZE_MIN};
+use super::words::{self, Found, SIZE_MIN};
 
 /// A set of `W` ways, or a part of a larger set. Four ways: tags and data fill one cache line.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ impl<const W: usize> Default for Block<W> {
 impl<const W: usize> Block<W> {
     /// Data and fill number of the way with `tag`.
     #[inline(always)]
-    fn read(&self, tag: u64) -> Option<(u64, u64)> {
+    fn read(&self, tag: u64) -> Option<Held> {
         match self.read_once(tag) {
             Ok(found) => found,
             Err(Overtaken) => self.read_again(tag),
@@ -40,7 +39,7 @@ impl<const W: usize> Block<W> {
 
     #[cold]
     #[inline(never)]
-    fn read_again(&self, tag: u64) -> Option<(u64, u64)> {
+    fn read_again(&self, tag: u64) -> Option<Held> {
         loop {
             std::hint::spin_loop();
             if let Ok(found) = self.read_once(tag) {
@@ -52,7 +51,7 @@ impl<const W: usize> Block<W> {
     /// All tags are compared: which way it is cannot be predicted, so a branch on it would cost
     /// more. Without a match the words of way 0 are read, and not used.
     #[inline(always)]
-    fn read_once(&self, tag: u64) -> Result<Option<(u64, u64)>, Overtaken> {
+    fn read_once(&self, tag: u64) -> Result<Option<Held>, Overtaken> {
         let before = self.sequence.load(Ordering::Acquire);
         let (mut found, mut way) = (false, 0);
         for (candidate, held) in self.tags.iter().enumerate() {
@@ -66,7 +65,7 @@ impl<const W: usize> Block<W> {
         // that writer's odd number is seen.
         fence(Ordering::Acquire);
         if before & 1 == 0 && self.sequence.load(Ordering::Relaxed) == before {
-            Ok(found.then_some((data, number)))
+            Ok(if found { NonZeroU64::new(number).map(|number| (data, number)) } else { None })
         } else {
             Err(Overtaken)
         }
@@ -81,6 +80,9 @@ impl<const W: usize> Block<W> {
         }
     }
 }
+
+/// Data and fill number of a way.
+type Held = (u64, NonZeroU64);
 
 /// A writer was in the set while it was read.
 struct Overtaken;
@@ -169,7 +171,7 @@ impl Sets {
 
     /// The hit of `space` at a canonical `input`.
     #[inline(always)]
-    pub(super) fn find(&self, space: &Space, input: u64) -> Option<Hit> {
+    pub(super) fn find(&self, space: &Space, input: u64) -> Option<Found> {
         match &self.array {
             // What most TLBs have becomes part of the caller's code.
             Array::Four(blocks) => self.find_by(space, input, |set, tag| blocks[set].read(tag)),
@@ -179,7 +181,7 @@ impl Sets {
 
     /// As [`Self::find`], whatever the ways are.
     #[inline(never)]
-    pub(super) fn find_in_any(&self, space: &Space, input: u64) -> Option<Hit> {
+    pub(super) fn find_in_any(&self, space: &Space, input: u64) -> Option<Found> {
         self.find_by(space, input, |set, tag| match &self.array {
             Array::Four(blocks) => blocks[set].read(tag),
             Array::Eight(blocks) => blocks[set].read(tag),
@@ -198,15 +200,15 @@ impl Sets {
         &self,
         space: &Space,
         input: u64,
-        read: impl Fn(usize, u64) -> Option<(u64, u64)>,
-    ) -> Option<Hit> {
+        read: impl Fn(usize, u64) -> Option<Held>,
+    ) -> Option<Found> {
         let mut sizes = space.sizes(input);
         while sizes != 0 {
             let size = SIZE_MIN + sizes.trailing_zeros();
             sizes &= sizes - 1;
             let tag = space.tag | words::page(input, size);
             if let Some((data, number)) = read(self.set_of(space, input, size), tag) {
-                return Some(words::hit(data, number, input, size));
+                return Found::new(data, number.get(), size);
             }
         }
         None

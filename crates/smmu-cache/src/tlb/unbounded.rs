@@ -1,14 +1,14 @@
 //! Lines of a TLB that forgets nothing by itself: a map for each address space.
 
-use smmu_arch::{Hit, TlbScope};
+use smmu_arch::TlbScope;
 
 use super::Numbered;
 use super::directory::Record;
 use super::space::{Line, Space};
-use super::words::{self, SIZE_MIN};
+use super::words::{self, Found, SIZE_MIN};
 
 /// The hit of `space` at a canonical `input`.
-pub(super) fn find(space: &Space, input: u64) -> Option<Hit> {
+pub(super) fn find(space: &Space, input: u64) -> Option<Found> {
     let mut sizes = space.sizes(input);
     if sizes == 0 {
         return None;
@@ -18,7 +18,7 @@ pub(super) fn find(space: &Space, input: u64) -> Option<Hit> {
         let size = SIZE_MIN + sizes.trailing_zeros();
         sizes &= sizes - 1;
         if let Some(line) = lines.get(&words::page(input, size)) {
-            return Some(words::hit(line.data, line.number, input, size));
+            return Found::new(line.data, line.number, size);
         }
     }
     None

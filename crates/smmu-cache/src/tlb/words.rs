@@ -11,6 +11,8 @@
 //! All bits above bit 52 of an input address equal it: an address in which they do not lies
 //! outside of every translation regime and is held by no entry.
 
+use std::num::NonZeroU64;
+
 use smmu_arch::{Attributes, Hit, MemoryType, Pa, Permissions, Shareability, TlbEntry};
 
 /// Numbers of address spaces: 1 to this, inclusive.
@@ -74,9 +76,35 @@ pub(super) fn data(entry: &TlbEntry) -> u64 {
         | u64::from(entry.attributes.memory.0)
 }
 
-/// The hit on an entry of 2^`size` bytes at `input`.
-#[inline]
-pub(super) fn hit(data: u64, fill: u64, input: u64, size: u32) -> Hit {
+/// An entry that a look-up found: two words, so that it passes through every part of the look-up
+/// in registers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    data: u64,
+    /// Number of the fill above [`Self::SIZE_BITS`] bits of the size.
+    stamp: NonZeroU64,
+}
+
+impl Found {
+    const SIZE_BITS: u32 = 6;
+
+    /// An entry of 2^`size` bytes. `None` for the number 0, which no entry has.
+    #[inline(always)]
+    pub(super) const fn new(data: u64, number: u64, size: u32) -> Option<Self> {
+        let stamp = number << Self::SIZE_BITS | (size - SIZE_MIN) as u64;
+        match NonZeroU64::new(stamp) {
+            Some(stamp) if number != 0 => Some(Self { data, stamp }),
+            _ => None,
+        }
+    }
+}
+
+/// The hit at `input` on an entry that was found there.
+#[inline(always)]
+pub(super) fn hit(found: &Found, input: u64) -> Hit {
+    let Found { data, stamp } = *found;
+    let fill = stamp.get() >> Found::SIZE_BITS;
+    let size = SIZE_MIN + (stamp.get() & ((1 << Found::SIZE_BITS) - 1)) as u32;
     let shareability = match data >> 8 & 3 {
         0 => Shareability::Non,
         1 => Shareability::Inner,
