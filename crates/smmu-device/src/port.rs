@@ -8,11 +8,11 @@ use crate::globals::Globals;
 use crate::smmu::Smmu;
 use crate::structures::looked_up;
 use crate::translation::{
-    Granted, Translation, TranslationOutcome, Treatment, access_of, bypass_stream, granted_by_hit,
+    Granted, Translation, TranslationOutcome, Treatment, access_of, bypass, granted_by_hit,
 };
 use smmu_arch::{
-    ConfigKey, EntryKind, Epoch, Observation, Origin, PortId, StreamId, Structure, SubstreamId,
-    TlbKey, Transaction, TransactionId,
+    ConfigKey, EntryKind, Epoch, Hit, Observation, Origin, PortId, StreamId, Structure,
+    SubstreamId, TlbKey, Transaction, TransactionId,
 };
 use smmu_bus::{Actor, Answer, Memory, Observer, Request, Step, serve_memory};
 use smmu_cache::Context;
@@ -44,16 +44,6 @@ struct Line {
     substream: Option<SubstreamId>,
     treatment: Treatment,
     context: Context,
-}
-
-/// What a look at the private line leads to.
-enum PrivateLine {
-    /// The transaction is let through.
-    Granted(Granted),
-    /// The configuration is known, and the TLB has nothing that allows the access.
-    Walk,
-    /// The configuration is to be looked up.
-    Unknown,
 }
 
 /// Ports of an SMMU are numbered from 0.
@@ -104,10 +94,40 @@ impl<O: Observer> Port<O> {
         transaction: &Transaction,
     ) -> TranslationOutcome {
         self.enter();
-        match self.look_at_private_line(transaction) {
-            PrivateLine::Granted(granted) => Ok(granted),
-            PrivateLine::Walk => self.walk_by_private_line(memory, transaction),
-            PrivateLine::Unknown => self.translate_by_actor(memory, transaction),
+        if !self.knows(transaction) {
+            return self.translate_by_actor(memory, transaction);
+        }
+        // What is granted is made where it is returned: see the note on `Found` in smmu-cache.
+        match &mut self.lines[slot(transaction)] {
+            Some(Line { treatment: Treatment::Translate(regime), context, .. }) => {
+                let input = lookup_input(regime, transaction.iova.0);
+                let hit = self.smmu.structures.tlb.look_up(context, input);
+                let key = TlbKey { space: regime.space, input };
+                let access = access_of(transaction, regime);
+                match hit {
+                    Some(hit) if hit.permissions.allows(access) => {
+                        let granted = granted_by_hit(regime, &hit);
+                        if O::LISTENS {
+                            self.observe_looked_up(transaction, &key, Some(&hit));
+                            self.observe_granted(&self.origin(), transaction, &granted);
+                        }
+                        Ok(granted)
+                    }
+                    hit => {
+                        self.observe_looked_up(transaction, &key, hit.as_ref());
+                        self.walk_by_private_line(memory, transaction)
+                    }
+                }
+            }
+            Some(Line { treatment: Treatment::Bypass(regime), .. }) => {
+                let granted = bypass(transaction.iova.0, regime.input_attributes);
+                if O::LISTENS {
+                    self.observe_configured(transaction, EntryKind::Stage2);
+                    self.observe_granted(&self.origin(), transaction, &granted);
+                }
+                Ok(granted)
+            }
+            None => self.translate_by_actor(memory, transaction),
         }
     }
 
@@ -156,76 +176,38 @@ impl<O: Observer> Port<O> {
         self.number += 1;
     }
 
+    /// The private line holds the configuration of the transaction, whose input address is none
+    /// that the configuration refuses.
     #[inline(always)]
-    fn look_at_private_line(&mut self, transaction: &Transaction) -> PrivateLine {
-        if self.smmu.generation() != self.generation {
-            return PrivateLine::Unknown;
-        }
-        let Some(line) = self.lines[slot(transaction)].as_mut() else {
-            return PrivateLine::Unknown;
-        };
-        if line.stream != transaction.stream || line.substream != transaction.substream {
-            return PrivateLine::Unknown;
-        }
-        match line.treatment {
-            Treatment::Translate(ref regime) => {
-                let input = lookup_input(regime, transaction.iova.0);
-                if regime.stage1.is_none() && input >> self.globals.features.ias_bits() != 0 {
-                    return PrivateLine::Unknown;
-                }
-                let key = TlbKey { space: regime.space, input };
-                let hit = self.smmu.structures.tlb.look_up(&mut line.context, input);
-                let access = access_of(transaction, regime);
-                let allowed = match &hit {
-                    Some(hit) if hit.permissions.allows(access) => {
-                        Some(granted_by_hit(regime, hit))
-                    }
-                    _ => None,
-                };
-                if O::LISTENS {
-                    let looked_up = looked_up(Structure::MainTlb, &key, hit.as_ref());
-                    self.observe_known(transaction, Some(&looked_up));
-                }
-                match allowed {
-                    Some(granted) => self.grant(transaction, granted),
-                    None => PrivateLine::Walk,
-                }
-            }
-            Treatment::Bypass(ref regime) => {
-                match bypass_stream(transaction, regime, &self.globals) {
-                    Ok(granted) => {
-                        self.observe_known(transaction, None);
-                        self.grant(transaction, granted)
-                    }
-                    Err(_) => PrivateLine::Unknown,
-                }
-            }
-        }
+    fn knows(&self, transaction: &Transaction) -> bool {
+        self.smmu.generation() == self.generation
+            && self.lines[slot(transaction)].as_ref().is_some_and(|line| {
+                line.stream == transaction.stream
+                    && line.substream == transaction.substream
+                    && line.treatment.takes(transaction, &self.globals)
+            })
     }
 
-    #[inline(always)]
-    fn grant(&mut self, transaction: &Transaction, granted: Granted) -> PrivateLine {
-        if O::LISTENS {
-            self.observe_granted(&self.origin(), transaction, &granted);
-        }
-        PrivateLine::Granted(granted)
-    }
-
-    /// The same observations that an actor would have led to, up to the look-up in the TLB.
+    /// The observations that an actor would have led to, up to its look-up in the TLB.
     #[inline]
-    fn observe_known(&mut self, transaction: &Transaction, looked_up: Option<&Observation>) {
+    fn observe_looked_up(&mut self, transaction: &Transaction, key: &TlbKey, hit: Option<&Hit>) {
+        self.observe_configured(transaction, key.space.kind);
+        let origin = self.origin();
+        self.observer.observe(&origin, &looked_up(Structure::MainTlb, key, hit));
+    }
+
+    /// The same, up to its last look-up of configuration: that of a CD where stage 1 translates.
+    #[inline]
+    fn observe_configured(&mut self, transaction: &Transaction, kind: EntryKind) {
         let origin = self.origin();
         self.observer.observe(&origin, &Observation::Began(*transaction));
         let ste = ConfigKey::Ste(transaction.stream);
         self.observer.observe(&origin, &Observation::ConfigLookedUp { key: ste, hit: true });
-        let Some(looked_up) = looked_up else { return };
-        if !matches!(looked_up, Observation::LookedUp { space, .. } if space.kind == EntryKind::Stage2)
-        {
+        if kind.has_stage1() {
             let index = transaction.substream.unwrap_or(SubstreamId(0));
             let key = ConfigKey::Cd(transaction.stream, index);
             self.observer.observe(&origin, &Observation::ConfigLookedUp { key, hit: true });
         }
-        self.observer.observe(&origin, looked_up);
     }
 
     #[inline(always)]

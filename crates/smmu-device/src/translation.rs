@@ -45,6 +45,23 @@ pub(crate) enum Treatment {
     Translate(Regime),
 }
 
+impl Treatment {
+    /// Whether the input address fits: the OAS where nothing is translated, the IAS where stage 1
+    /// is bypassed in front of stage 2. Otherwise it is an Address Size fault of stage 1, always
+    /// an abort and always recorded.
+    #[inline(always)]
+    pub(crate) fn takes(&self, transaction: &Transaction, globals: &Globals) -> bool {
+        let input = transaction.iova.0;
+        match self {
+            Self::Bypass(_) => globals.is_physical(input),
+            Self::Translate(Regime { stage1: None, .. }) => {
+                input >> globals.features.ias_bits() == 0
+            }
+            Self::Translate(_) => true,
+        }
+    }
+}
+
 /// A translation in progress.
 #[derive(Clone, Debug)]
 pub struct Translation {
@@ -127,15 +144,16 @@ impl Translation {
     /// All configuration is known: bypass, or look the translation up.
     fn treat(&mut self, treatment: Treatment) -> Next {
         self.treatment = Some(treatment);
-        match treatment {
-            Treatment::Bypass(regime) => {
-                bypass_stream(&self.transaction, &regime, &self.globals).map(|g| Step::Done(Ok(g)))
-            }
+        let (Treatment::Bypass(regime) | Treatment::Translate(regime)) = &treatment;
+        if !treatment.takes(&self.transaction, &self.globals) {
+            return Err(Refused::bypass_address_size(access_of(&self.transaction, regime)));
+        }
+        let input = self.transaction.iova.0;
+        match &treatment {
+            Treatment::Bypass(regime) => Ok(Step::Done(Ok(bypass(input, regime.input_attributes)))),
             Treatment::Translate(regime) => {
-                check_input(&self.transaction, &regime, &self.globals)?;
-                let input = lookup_input(&regime, self.transaction.iova.0);
                 self.phase = Phase::LookUp;
-                let key = TlbKey { space: regime.space, input };
+                let key = TlbKey { space: regime.space, input: lookup_input(regime, input) };
                 Ok(Step::Need(Request::LookUp { structure: Structure::MainTlb, key }))
             }
         }
@@ -279,35 +297,8 @@ fn granted_by_walk(regime: &Regime, walked: &Walked) -> Granted {
     }
 }
 
-fn bypass(input: u64, attributes: Attributes) -> Granted {
+pub(crate) fn bypass(input: u64, attributes: Attributes) -> Granted {
     Granted { output: Pa(input), attributes, space: None, path: Path::Bypass }
-}
-
-/// A bypass by the STE: an input wider than the OAS is an Address Size fault of stage 1.
-pub(crate) fn bypass_stream(
-    transaction: &Transaction,
-    regime: &Regime,
-    globals: &Globals,
-) -> TranslationOutcome {
-    let input = transaction.iova.0;
-    if globals.is_physical(input) {
-        Ok(bypass(input, regime.input_attributes))
-    } else {
-        Err(Refused::bypass_address_size(access_of(transaction, regime)))
-    }
-}
-
-/// Stage 1 bypassed in front of stage 2: an input wider than the IAS is an Address Size fault of
-/// stage 1, always an abort and always recorded.
-pub(crate) fn check_input(
-    transaction: &Transaction,
-    regime: &Regime,
-    globals: &Globals,
-) -> Result<(), Refused> {
-    if regime.stage1.is_none() && transaction.iova.0 >> globals.features.ias_bits() != 0 {
-        return Err(Refused::bypass_address_size(access_of(transaction, regime)));
-    }
-    Ok(())
 }
 
 /// Faults that end the configuration look-up always abort; all but C_BAD_STREAMID are recorded
