@@ -170,10 +170,7 @@ impl Tlb {
         let found = self.find(context, input);
         let found =
             if self.is_current(context) { found } else { self.look_up_anew(context, input) };
-        match &found {
-            Some(found) => Some(words::hit(found, input)),
-            None => None,
-        }
+        Some(words::hit(&found?, input))
     }
 
     /// To be checked after the words were read: had a number been retired and given to another
