@@ -3,10 +3,20 @@
 use crate::{Answer, Data, Memory, Request};
 
 /// Answers a request that concerns memory; `None` for all others.
-#[inline]
+#[inline(always)]
 pub fn serve_memory<M: Memory>(memory: &M, request: &Request) -> Option<Answer> {
+    match *request {
+        // Descriptors: by far the most.
+        Request::Read { pa, words: 1, .. } => {
+            Some(memory.read_word(pa).map_or(Answer::Aborted, Answer::Word))
+        }
+        _ => serve_other(memory, request),
+    }
+}
+
+#[inline(never)]
+fn serve_other<M: Memory>(memory: &M, request: &Request) -> Option<Answer> {
     let answer = match *request {
-        Request::Read { pa, words: 1, .. } => memory.read_word(pa).map(Answer::Word),
         Request::Read { pa, words: 2, .. } => memory
             .read_words::<2>(pa)
             .map(|[low, high]| Answer::Words([low, high, 0, 0, 0, 0, 0, 0])),

@@ -86,6 +86,7 @@ const fn wildcard_bits(vmw: u8) -> u16 {
 
 /// The attributes that permissions are checked with: PRIVCFG and INSTCFG where
 /// IDR1.ATTR_PERMS_OVR lets them count. INSTCFG concerns reads only.
+#[inline(always)]
 pub(crate) fn overridden(
     access: Access,
     privilege: Option<bool>,

@@ -1,15 +1,17 @@
 //! A port: one source of transactions, with what it keeps of the configuration.
 //!
 //! A hit costs a look at the port's private line, one look-up and one AND of permissions, and
-//! builds no actor. All else goes through [`Translation`].
+//! builds no actor. A miss of a stream that the line knows builds one that begins with its walk.
+//! All else is a [`Translation`] from its first look-up on.
 
 use crate::globals::Globals;
 use crate::smmu::Smmu;
+use crate::structures::looked_up;
 use crate::translation::{
-    Granted, Translation, TranslationOutcome, Treatment, access_of, bypass_stream, granted_by_hit,
+    Granted, Translation, TranslationOutcome, Treatment, access_of, bypass, granted_by_hit,
 };
 use smmu_arch::{
-    ConfigKey, EntryKind, Epoch, Observation, Origin, PortId, Regime, StreamId, Structure,
+    ConfigKey, EntryKind, Epoch, Hit, Observation, Origin, PortId, StreamId, Structure,
     SubstreamId, TlbKey, Transaction, TransactionId,
 };
 use smmu_bus::{Actor, Answer, Memory, Observer, Request, Step, serve_memory};
@@ -92,8 +94,39 @@ impl<O: Observer> Port<O> {
         transaction: &Transaction,
     ) -> TranslationOutcome {
         self.enter();
-        match self.hit_private_line(transaction) {
-            Some(granted) => Ok(granted),
+        if !self.knows(transaction) {
+            return self.translate_by_actor(memory, transaction);
+        }
+        // What is granted is made where it is returned: see the note on `Found` in smmu-cache.
+        match &mut self.lines[slot(transaction)] {
+            Some(Line { treatment: Treatment::Translate(regime), context, .. }) => {
+                let input = lookup_input(regime, transaction.iova.0);
+                let hit = self.smmu.structures.tlb.look_up(context, input);
+                let key = TlbKey { space: regime.space, input };
+                let access = access_of(transaction, regime);
+                match hit {
+                    Some(hit) if hit.permissions.allows(access) => {
+                        let granted = granted_by_hit(regime, &hit);
+                        if O::LISTENS {
+                            self.observe_looked_up(transaction, &key, Some(&hit));
+                            self.observe_granted(&self.origin(), transaction, &granted);
+                        }
+                        Ok(granted)
+                    }
+                    hit => {
+                        self.observe_looked_up(transaction, &key, hit.as_ref());
+                        self.walk_by_private_line(memory, transaction)
+                    }
+                }
+            }
+            Some(Line { treatment: Treatment::Bypass(regime), .. }) => {
+                let granted = bypass(transaction.iova.0, regime.input_attributes);
+                if O::LISTENS {
+                    self.observe_configured(transaction, EntryKind::Stage2);
+                    self.observe_granted(&self.origin(), transaction, &granted);
+                }
+                Ok(granted)
+            }
             None => self.translate_by_actor(memory, transaction),
         }
     }
@@ -143,68 +176,41 @@ impl<O: Observer> Port<O> {
         self.number += 1;
     }
 
-    #[inline]
-    fn hit_private_line(&mut self, transaction: &Transaction) -> Option<Granted> {
-        if self.smmu.generation() != self.generation {
-            return None;
-        }
-        let line = self.lines[slot(transaction)].as_mut()?;
-        if line.stream != transaction.stream || line.substream != transaction.substream {
-            return None;
-        }
-        match line.treatment {
-            Treatment::Translate(ref regime) => {
-                let input = lookup_input(regime, transaction.iova.0);
-                if regime.stage1.is_none() && input >> self.globals.features.ias_bits() != 0 {
-                    return None;
-                }
-                let hit = self.smmu.structures.tlb.look_up(&mut line.context, input)?;
-                if !hit.permissions.allows(access_of(transaction, regime)) {
-                    return None;
-                }
-                let granted = granted_by_hit(regime, &hit);
-                if O::LISTENS {
-                    let (regime, key) = (*regime, TlbKey { space: regime.space, input });
-                    let looked_up =
-                        crate::structures::looked_up(Structure::MainTlb, &key, Some(&hit));
-                    self.observe_hit(transaction, &regime, Some(&looked_up), &granted);
-                }
-                Some(granted)
-            }
-            Treatment::Bypass(regime) => {
-                let granted = bypass_stream(transaction, &regime, &self.globals).ok()?;
-                if O::LISTENS {
-                    self.observe_hit(transaction, &regime, None, &granted);
-                }
-                Some(granted)
-            }
-        }
+    /// The private line holds the configuration of the transaction, whose input address is none
+    /// that the configuration refuses.
+    #[inline(always)]
+    fn knows(&self, transaction: &Transaction) -> bool {
+        self.smmu.generation() == self.generation
+            && self.lines[slot(transaction)].as_ref().is_some_and(|line| {
+                line.stream == transaction.stream
+                    && line.substream == transaction.substream
+                    && line.treatment.takes(transaction, &self.globals)
+            })
     }
 
-    /// The same observations that an actor would have led to.
-    #[cold]
-    fn observe_hit(
-        &mut self,
-        transaction: &Transaction,
-        regime: &Regime,
-        looked_up: Option<&Observation>,
-        granted: &Granted,
-    ) {
+    /// The observations that an actor would have led to, up to its look-up in the TLB.
+    #[inline]
+    fn observe_looked_up(&mut self, transaction: &Transaction, key: &TlbKey, hit: Option<&Hit>) {
+        self.observe_configured(transaction, key.space.kind);
+        let origin = self.origin();
+        self.observer.observe(&origin, &looked_up(Structure::MainTlb, key, hit));
+    }
+
+    /// The same, up to its last look-up of configuration: that of a CD where stage 1 translates.
+    #[inline]
+    fn observe_configured(&mut self, transaction: &Transaction, kind: EntryKind) {
         let origin = self.origin();
         self.observer.observe(&origin, &Observation::Began(*transaction));
         let ste = ConfigKey::Ste(transaction.stream);
         self.observer.observe(&origin, &Observation::ConfigLookedUp { key: ste, hit: true });
-        if looked_up.is_some() && regime.space.kind != EntryKind::Stage2 {
+        if kind.has_stage1() {
             let index = transaction.substream.unwrap_or(SubstreamId(0));
             let key = ConfigKey::Cd(transaction.stream, index);
             self.observer.observe(&origin, &Observation::ConfigLookedUp { key, hit: true });
         }
-        if let Some(looked_up) = looked_up {
-            self.observer.observe(&origin, looked_up);
-        }
-        self.observe_granted(&origin, transaction, granted);
     }
 
+    #[inline(always)]
     fn observe_granted(&mut self, origin: &Origin, transaction: &Transaction, granted: &Granted) {
         self.observer.observe(
             origin,
@@ -217,6 +223,7 @@ impl<O: Observer> Port<O> {
         );
     }
 
+    #[inline(always)]
     fn observe_fetch(&mut self, origin: &Origin, request: &Request) {
         if let Request::Read { pa, why, .. } = *request {
             self.observer.observe(origin, &Observation::Fetched { pa, why });
@@ -236,27 +243,52 @@ impl<O: Observer> Port<O> {
         Translation::new(*transaction, self.begin, self.globals)
     }
 
+    /// Walks with the configuration of the private line, which stays as it is.
+    #[inline(never)]
+    fn walk_by_private_line<M: Memory>(
+        &mut self,
+        memory: &M,
+        transaction: &Transaction,
+    ) -> TranslationOutcome {
+        let Some(Line { treatment: Treatment::Translate(regime), .. }) =
+            &self.lines[slot(transaction)]
+        else {
+            unreachable!("the line was looked at");
+        };
+        let mut translation = Translation::at_walk(*transaction, self.begin, self.globals, regime);
+        self.run(memory, &mut translation)
+    }
+
+    #[inline(never)]
     fn translate_by_actor<M: Memory>(
         &mut self,
         memory: &M,
         transaction: &Transaction,
     ) -> TranslationOutcome {
         let mut translation = self.begin_actor(transaction);
+        let outcome = self.run(memory, &mut translation);
+        self.keep(&translation);
+        outcome
+    }
+
+    /// Answers every request of a translation at once.
+    #[inline(always)]
+    fn run<M: Memory>(&mut self, memory: &M, translation: &mut Translation) -> TranslationOutcome {
         let mut answer = Answer::Start;
         let outcome = loop {
             match translation.step(answer) {
+                Step::Need(request @ Request::Read { .. }) => {
+                    self.observe_fetch(&self.origin(), &request);
+                    answer = serve_memory(memory, &request).unwrap_or(Answer::Aborted);
+                }
                 Step::Need(request) => {
-                    answer = match self.answer(&request) {
-                        Some(answer) => answer,
-                        None => serve_memory(memory, &request).unwrap_or(Answer::Aborted),
-                    };
+                    answer = self.answer(&request).unwrap_or(Answer::Aborted);
                 }
                 Step::Done(outcome) => break outcome,
                 Step::Wait(_) => unreachable!("a translation that cannot stall waits for nothing"),
             }
         };
-        self.finish(&translation, &outcome);
-        self.keep(&translation);
+        self.finish(translation, &outcome);
         outcome
     }
 
@@ -278,6 +310,7 @@ impl<O: Observer> Port<O> {
     }
 
     /// Of the transaction in flight, numbered from 0.
+    #[inline(always)]
     fn origin(&self) -> Origin {
         let transaction = TransactionId { port: self.id, number: self.number.wrapping_sub(1) };
         Origin { smmu: self.smmu.id(), transaction: Some(transaction), begin: self.begin }

@@ -45,6 +45,23 @@ pub(crate) enum Treatment {
     Translate(Regime),
 }
 
+impl Treatment {
+    /// Whether the input address fits: the OAS where nothing is translated, the IAS where stage 1
+    /// is bypassed in front of stage 2. Otherwise it is an Address Size fault of stage 1, always
+    /// an abort and always recorded.
+    #[inline(always)]
+    pub(crate) fn takes(&self, transaction: &Transaction, globals: &Globals) -> bool {
+        let input = transaction.iova.0;
+        match self {
+            Self::Bypass(_) => globals.is_physical(input),
+            Self::Translate(Regime { stage1: None, .. }) => {
+                input >> globals.features.ias_bits() == 0
+            }
+            Self::Translate(_) => true,
+        }
+    }
+}
+
 /// A translation in progress.
 #[derive(Clone, Debug)]
 pub struct Translation {
@@ -52,6 +69,8 @@ pub struct Translation {
     begin: Epoch,
     globals: Globals,
     phase: Phase,
+    /// Known once the configuration look-up is over.
+    treatment: Option<Treatment>,
     /// A configuration structure was fetched but could not be kept.
     overtaken: bool,
 }
@@ -61,17 +80,33 @@ enum Phase {
     Begin,
     Ste(SteFetch),
     Cd(Box<CdFetch>),
-    LookUp(Regime),
-    Walk(Box<(Regime, Walk)>),
-    Fill(Regime, Walked),
-    Done(Option<Treatment>),
+    LookUp,
+    Walk(Walk),
+    Fill(Walked),
+    Done,
 }
 
 type Next = Result<Step<TranslationOutcome>, Refused>;
 
 impl Translation {
     pub(crate) fn new(transaction: Transaction, begin: Epoch, globals: Globals) -> Self {
-        Self { transaction, begin, globals, phase: Phase::Begin, overtaken: false }
+        let (phase, treatment) = (Phase::Begin, None);
+        Self { transaction, begin, globals, phase, treatment, overtaken: false }
+    }
+
+    /// A translation whose configuration its port knows and whose look-up found nothing that
+    /// allows the access: it begins with the walk.
+    #[inline]
+    pub(crate) fn at_walk(
+        transaction: Transaction,
+        begin: Epoch,
+        globals: Globals,
+        regime: &Regime,
+    ) -> Self {
+        let access = access_of(&transaction, regime);
+        let phase = Phase::Walk(Walk::new(regime, transaction.iova.0, access));
+        let treatment = Some(Treatment::Translate(*regime));
+        Self { transaction, begin, globals, phase, treatment, overtaken: false }
     }
 
     /// The transaction.
@@ -89,10 +124,7 @@ impl Translation {
     /// What later transactions of the stream may be treated by, unless an invalidation overtook
     /// the look-up. Known when the translation is done.
     pub(crate) fn treatment(&self) -> Option<Treatment> {
-        match self.phase {
-            Phase::Done(treatment) if !self.overtaken => treatment,
-            _ => None,
-        }
+        self.treatment.filter(|_| !self.overtaken)
     }
 
     /// SMMUEN = 0: no configuration is read (section "Global bypass").
@@ -106,22 +138,22 @@ impl Translation {
         if self.globals.bypass_aborts || !self.globals.is_physical(input) {
             return Err(Refused::silent());
         }
-        self.phase = Phase::Done(None);
         Ok(Step::Done(Ok(bypass(input, self.globals.bypass_attributes))))
     }
 
     /// All configuration is known: bypass, or look the translation up.
     fn treat(&mut self, treatment: Treatment) -> Next {
-        match treatment {
-            Treatment::Bypass(regime) => {
-                self.phase = Phase::Done(Some(treatment));
-                bypass_stream(&self.transaction, &regime, &self.globals).map(|g| Step::Done(Ok(g)))
-            }
+        self.treatment = Some(treatment);
+        let (Treatment::Bypass(regime) | Treatment::Translate(regime)) = &treatment;
+        if !treatment.takes(&self.transaction, &self.globals) {
+            return Err(Refused::bypass_address_size(access_of(&self.transaction, regime)));
+        }
+        let input = self.transaction.iova.0;
+        match &treatment {
+            Treatment::Bypass(regime) => Ok(Step::Done(Ok(bypass(input, regime.input_attributes)))),
             Treatment::Translate(regime) => {
-                check_input(&self.transaction, &regime, &self.globals)?;
-                let input = lookup_input(&regime, self.transaction.iova.0);
-                self.phase = Phase::LookUp(regime);
-                let key = TlbKey { space: regime.space, input };
+                self.phase = Phase::LookUp;
+                let key = TlbKey { space: regime.space, input: lookup_input(regime, input) };
                 Ok(Step::Need(Request::LookUp { structure: Structure::MainTlb, key }))
             }
         }
@@ -129,29 +161,24 @@ impl Translation {
 
     /// A hit that the permissions of both stages allow is all. A refusing hit is walked again, so
     /// that the fault is reported as the tables have it now (a choice).
-    fn looked_up(&mut self, regime: Regime, hit: Option<Hit>) -> Next {
-        let access = access_of(&self.transaction, &regime);
+    fn looked_up(&mut self, hit: Option<Hit>) -> Next {
+        let regime = translating(&self.treatment);
+        let access = access_of(&self.transaction, regime);
         if let Some(hit) = hit.filter(|hit| hit.permissions.allows(access)) {
-            self.phase = Phase::Done(Some(Treatment::Translate(regime)));
-            return Ok(Step::Done(Ok(granted_by_hit(&regime, &hit))));
+            return Ok(Step::Done(Ok(granted_by_hit(regime, &hit))));
         }
-        let walk = Walk::new(&regime, self.transaction.iova.0, access);
-        self.phase = Phase::Walk(Box::new((regime, walk)));
+        self.phase = Phase::Walk(Walk::new(regime, self.transaction.iova.0, access));
         self.walk(WalkAnswer::Start)
     }
 
+    #[inline(always)]
     fn walk(&mut self, answer: WalkAnswer) -> Next {
-        let Phase::Walk(state) = &mut self.phase else { unreachable!("only called in a walk") };
-        let (regime, walk) = &mut **state;
-        match walk.step(regime, answer) {
+        let Phase::Walk(walk) = &mut self.phase else { unreachable!("only called in a walk") };
+        match walk.step(translating(&self.treatment), answer) {
             WalkStep::Read { pa, why } => Ok(Step::Need(Request::Read { pa, words: 1, why })),
-            WalkStep::Done(Err(fault)) => {
-                let refused = Refused::by_policy(fault, regime, &self.transaction);
-                self.phase = Phase::Done(Some(Treatment::Translate(*regime)));
-                Err(refused)
-            }
+            WalkStep::Done(Err(fault)) => Err(self.walk_refused(fault)),
             WalkStep::Done(Ok(walked)) => {
-                self.phase = Phase::Fill(*regime, walked);
+                self.phase = Phase::Fill(walked);
                 Ok(Step::Need(Request::Fill {
                     structure: Structure::MainTlb,
                     entry: walked.entry,
@@ -161,43 +188,78 @@ impl Translation {
         }
     }
 
+    #[cold]
+    fn walk_refused(&self, fault: Fault) -> Refused {
+        Refused::by_policy(fault, translating(&self.treatment), &self.transaction)
+    }
+
     fn advance(&mut self, answer: Answer) -> Next {
         match &mut self.phase {
             Phase::Begin => self.start(),
             Phase::Ste(_) => self.ste_step(answer),
             Phase::Cd(_) => self.cd_step(answer),
-            Phase::LookUp(regime) => {
-                let regime = *regime;
+            Phase::LookUp => {
                 let Answer::Hit(hit) = answer else { unexpected(&answer) };
-                self.looked_up(regime, hit)
+                self.looked_up(hit)
             }
             Phase::Walk(_) => self.walk(walk_answer(answer)),
-            Phase::Fill(regime, walked) => {
-                let granted = granted_by_walk(regime, walked);
-                self.phase = Phase::Done(Some(Treatment::Translate(*regime)));
-                Ok(Step::Done(Ok(granted)))
+            Phase::Fill(walked) => {
+                Ok(Step::Done(Ok(granted_by_walk(translating(&self.treatment), walked))))
             }
-            Phase::Done(_) => unreachable!("stepped after it was done"),
+            Phase::Done => unreachable!("stepped after it was done"),
         }
+    }
+
+    /// A step outside of a walk.
+    #[inline(never)]
+    fn step_other(&mut self, answer: Answer) -> Step<TranslationOutcome> {
+        let step = self.advance(answer).unwrap_or_else(|refused| Step::Done(Err(refused)));
+        self.settled(step)
+    }
+
+    /// Nothing follows a last step.
+    #[inline(always)]
+    fn settled(&mut self, step: Step<TranslationOutcome>) -> Step<TranslationOutcome> {
+        if matches!(step, Step::Done(_)) {
+            self.phase = Phase::Done;
+        }
+        step
     }
 }
 
 impl Actor for Translation {
     type Outcome = TranslationOutcome;
 
+    /// The steps of a walk become part of the runner's loop: most steps are such.
+    #[inline(always)]
     fn step(&mut self, answer: Answer) -> Step<TranslationOutcome> {
-        self.advance(answer).unwrap_or_else(|refused| {
-            if !matches!(self.phase, Phase::Done(_)) {
-                self.phase = Phase::Done(None);
+        match (&self.phase, answer) {
+            (Phase::Walk(_), Answer::Start | Answer::Word(_)) => {
+                let answer = walk_answer(answer);
+                match self.walk(answer) {
+                    Ok(step) => step,
+                    Err(refused) => self.settled(Step::Done(Err(refused))),
+                }
             }
-            Step::Done(Err(refused))
-        })
+            _ => self.step_other(answer),
+        }
+    }
+}
+
+/// The regime of a translation that has come to its look-up.
+#[inline(always)]
+fn translating(treatment: &Option<Treatment>) -> &Regime {
+    match treatment {
+        Some(Treatment::Translate(regime)) => regime,
+        _ => unreachable!("only a stream that is translated is looked up"),
     }
 }
 
 /// What a walk is handed.
+#[inline(always)]
 fn walk_answer(answer: Answer) -> WalkAnswer {
     match answer {
+        Answer::Start => WalkAnswer::Start,
         Answer::Word(word) => WalkAnswer::Word(word),
         Answer::Aborted => WalkAnswer::Aborted,
         other => unexpected(&other),
@@ -211,10 +273,12 @@ fn unexpected(answer: &Answer) -> ! {
 }
 
 /// The access after the overrides of the STE.
+#[inline(always)]
 pub(crate) fn access_of(transaction: &Transaction, regime: &Regime) -> Access {
     overridden(transaction.access, regime.privilege_override, regime.instruction_override)
 }
 
+#[inline(always)]
 pub(crate) fn granted_by_hit(regime: &Regime, hit: &Hit) -> Granted {
     Granted {
         output: hit.output,
@@ -233,35 +297,8 @@ fn granted_by_walk(regime: &Regime, walked: &Walked) -> Granted {
     }
 }
 
-fn bypass(input: u64, attributes: Attributes) -> Granted {
+pub(crate) fn bypass(input: u64, attributes: Attributes) -> Granted {
     Granted { output: Pa(input), attributes, space: None, path: Path::Bypass }
-}
-
-/// A bypass by the STE: an input wider than the OAS is an Address Size fault of stage 1.
-pub(crate) fn bypass_stream(
-    transaction: &Transaction,
-    regime: &Regime,
-    globals: &Globals,
-) -> TranslationOutcome {
-    let input = transaction.iova.0;
-    if globals.is_physical(input) {
-        Ok(bypass(input, regime.input_attributes))
-    } else {
-        Err(Refused::bypass_address_size(access_of(transaction, regime)))
-    }
-}
-
-/// Stage 1 bypassed in front of stage 2: an input wider than the IAS is an Address Size fault of
-/// stage 1, always an abort and always recorded.
-pub(crate) fn check_input(
-    transaction: &Transaction,
-    regime: &Regime,
-    globals: &Globals,
-) -> Result<(), Refused> {
-    if regime.stage1.is_none() && transaction.iova.0 >> globals.features.ias_bits() != 0 {
-        return Err(Refused::bypass_address_size(access_of(transaction, regime)));
-    }
-    Ok(())
 }
 
 /// Faults that end the configuration look-up always abort; all but C_BAD_STREAMID are recorded

@@ -2,7 +2,8 @@
 //!
 //! A scenario file says who does DMA on which machine and what must come out; [`Scenario::load`]
 //! reads it with its machine and its variants, and refuses bad input with line and remedy.
-//! [`run`] runs it. [`replay`] holds the SMMU against answers of other implementations.
+//! [`run`] runs it, [`report`] makes a page of what came out. [`replay`] holds the SMMU against
+//! answers of other implementations.
 //!
 //! ```
 //! use smmu_lab::{Document, LoadOptions, Scenario};
@@ -27,6 +28,7 @@
 pub mod decode;
 pub mod reference;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod scenario;
 

@@ -107,9 +107,7 @@ impl Hash for SpaceTag {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let asid = match self.asid {
             AsidTag::Global(aset) => u64::from(aset) << 16,
-            AsidTag::GlobalOf(asid, aset) => {
-                1 << 18 | u64::from(aset) << 16 | u64::from(asid.0)
-            }
+            AsidTag::GlobalOf(asid, aset) => 1 << 18 | u64::from(aset) << 16 | u64::from(asid.0),
             AsidTag::Asid(asid) => 1 << 17 | u64::from(asid.0),
         };
         let stage = (self.world as u64) << 2 | self.kind as u64;

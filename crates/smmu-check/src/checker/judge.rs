@@ -15,7 +15,8 @@ use super::remembered::Remembered;
 use super::smmu::Smmu;
 use super::verdict::{Blame, Cause};
 use crate::reference::{Allowed, Ruling, Translation};
-use smmu_arch::{AddressSpace, EntryKind, Pa, Path, Promise, SmmuId, Transaction};
+use rustc_hash::FxHashMap;
+use smmu_arch::{AddressSpace, EntryKind, Pa, Path, Promise, SmmuId, StreamId, Transaction};
 use smmu_bus::Memory;
 
 /// The transaction of a use.
@@ -70,6 +71,8 @@ pub(super) struct Judge<'a, M> {
     pub case: Case,
     /// What the tables say now.
     pub now: &'a Ruling,
+    /// Who a stream belongs to, where that was told.
+    pub owners: &'a FxHashMap<(SmmuId, StreamId), u32>,
 }
 
 /// How a transaction was let through.
@@ -106,7 +109,7 @@ impl<M: Memory> Judge<'_, M> {
             && let Some(filler) = fill.transaction
         {
             for state in &explainer.states(&filler, |ruling| says(ruling, fill)) {
-                charges.push(self.foreign(state, passed, fill)?);
+                charges.push(self.foreign(state, passed, fill, &own)?);
             }
         }
         let known = passed.fill.is_some_and(|fill| fill.transaction.is_some());
@@ -194,7 +197,7 @@ impl<M: Memory> Judge<'_, M> {
     }
 
     /// The entry was made for somebody else, and was right for them in this state.
-    fn foreign(&self, state: &State, passed: &Passed<'_>, fill: &Fill) -> Judgement {
+    fn foreign(&self, state: &State, passed: &Passed<'_>, fill: &Fill, own: &[State]) -> Judgement {
         let before = state.changes.iter().filter(|(_, change)| change.at() <= self.case.began);
         let stale: Vec<_> = before
             .map(|&(part, change)| {
@@ -217,9 +220,35 @@ impl<M: Memory> Judge<'_, M> {
             return Some(Charge::plain(Blame::Hardware, cause, passed.space));
         }
         let used = self.used(&state.ruling, passed);
-        let promise = self.promises.broken(&used, fill.at, self.case.began);
-        let cause = if promise.is_some() { Cause::TagReused } else { Cause::TagShared };
-        Some(Charge { promise, ..Charge::plain(Blame::Driver, cause, passed.space) })
+        let promise = self.promises.broken_tag(&used, fill.at, self.case.began);
+        if promise.is_some() {
+            let charge = Charge::plain(Blame::Driver, Cause::TagReused, passed.space);
+            return Some(Charge { promise, ..charge });
+        }
+        let promise = match own.first() {
+            Some(own) if self.are_partners(fill) => Some(self.promised_to_partner(own, &used)?),
+            // The partner's table is ahead of this one.
+            None if self.are_partners(fill) && self.now.allowed.output().is_none() => return None,
+            _ => None,
+        };
+        Some(Charge { promise, ..Charge::plain(Blame::Driver, Cause::TagShared, passed.space) })
+    }
+
+    /// Both streams belong to one owner, who has them bear one tag and keeps their tables alike:
+    /// while he changes one table after the other, they differ, and that is over when he says so.
+    fn are_partners(&self, fill: &Fill) -> bool {
+        let filler = fill.transaction.and_then(|transaction| self.owner(transaction.stream));
+        filler.is_some() && filler == self.owner(self.case.transaction.stream)
+    }
+
+    fn owner(&self, stream: StreamId) -> Option<u32> {
+        self.owners.get(&(self.id, stream)).copied()
+    }
+
+    /// The promise to this stream that what its own tables said in the state `own` is over.
+    fn promised_to_partner(&self, own: &State, used: &Used) -> Option<(Moment, Promise)> {
+        let ended = own.changes.iter().map(|(_, change)| change.at()).min()?;
+        self.promises.broken(used, ended, self.case.began)
     }
 
     /// Legal, or whose bug it is, if this is what was remembered.
@@ -243,11 +272,19 @@ impl<M: Memory> Judge<'_, M> {
             return Some(Charge { stale, ..Charge::plain(Blame::Hardware, cause, space) });
         }
         let used = self.used(&state.ruling, passed);
+        let anothers = passed.fill.and_then(|fill| fill.transaction).is_some_and(|filler| {
+            self.owner(filler.stream) != self.owner(self.case.transaction.stream)
+        });
         let broken = stale.iter().enumerate().find_map(|(at, stale)| {
             let promise = self.promises.broken(&used, stale.change.at(), began)?;
             Some((at, promise))
         });
-        let (at, promise) = broken?;
+        let (at, mut promise) = broken?;
+        if anothers {
+            // The former owner may have been promised much before, but the new one only the tag.
+            let since = stale[at].change.at();
+            promise = self.promises.broken_tag(&used, since, began).unwrap_or(promise);
+        }
         let mut stale = stale;
         stale.swap(0, at);
         let cause = match promise.1 {

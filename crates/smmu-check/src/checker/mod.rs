@@ -307,8 +307,8 @@ impl<M: Memory> Checker<M> {
         case: Case,
         now: &'a Ruling,
     ) -> Judge<'a, M> {
-        let Self { memory, history, promises, .. } = self;
-        Judge { memory, history, promises, id, smmu, case, now }
+        let Self { memory, history, promises, owners, .. } = self;
+        Judge { memory, history, promises, id, smmu, case, now, owners }
     }
 
     fn count_sharing(&mut self, id: SmmuId, stream: StreamId, fill: Option<&Fill>) {

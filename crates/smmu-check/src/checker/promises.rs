@@ -60,6 +60,27 @@ impl Promises {
         })
     }
 
+    /// The first promise about a tag, between the same moments, that a use breaks.
+    pub(super) fn broken_tag(
+        &self,
+        used: &Used,
+        after: Moment,
+        before: Moment,
+    ) -> Option<(Moment, Promise)> {
+        let about_tag = |promise: &Promise| {
+            matches!(
+                promise,
+                Promise::VmidFreed { .. }
+                    | Promise::VmidAssigned { .. }
+                    | Promise::AsidFreed { .. }
+                    | Promise::AsidAssigned { .. }
+            )
+        };
+        self.between(after, before)
+            .copied()
+            .find(|(at, promise)| about_tag(promise) && covers(promise, used, *at))
+    }
+
     /// The promise that a page is back with its owner, if it is since before `before`.
     pub(super) fn returned(&self, pa: Pa, before: Moment) -> Option<(Moment, Promise)> {
         let at = self.pages.returned(pa).filter(|&at| at < before)?;

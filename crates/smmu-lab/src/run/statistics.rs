@@ -28,6 +28,24 @@ pub struct DeviceCounts {
     pub events: u64,
 }
 
+impl DeviceCounts {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: &Self) -> Self {
+        Self {
+            dma: self.dma + other.dma,
+            aborts: self.aborts + other.aborts,
+            hits: self.hits + other.hits,
+            shared_hits: self.shared_hits + other.shared_hits,
+            cross_vm_hits: self.cross_vm_hits + other.cross_vm_hits,
+            misses: self.misses + other.misses,
+            fetches: self.fetches + other.fetches,
+            config_fetches: self.config_fetches + other.config_fetches,
+            events: self.events + other.events,
+        }
+    }
+}
+
 /// What one SMMU was told to do.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct SmmuCounts {

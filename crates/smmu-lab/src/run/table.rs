@@ -1,6 +1,7 @@
 //! The table that a person reads.
 
-use super::results::{DeviceResult, Results, RunResult, hit_rate};
+use super::results::{DeviceResult, Results, RunResult, VmResult, hit_rate};
+use super::statistics::DeviceCounts;
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use std::fmt::Write;
 
@@ -58,6 +59,9 @@ impl std::fmt::Display for super::results::ResidentResult {
     }
 }
 
+/// Verdicts that are shown in full.
+const VERDICTS_SHOWN: usize = 3;
+
 const HEADER: [&str; 13] = [
     "VM",
     "device",
@@ -74,32 +78,28 @@ const HEADER: [&str; 13] = [
     "cross-VM hits",
 ];
 
-fn devices(run: &RunResult) -> Table {
+/// A row a device, and a sum for VMs with more than one. VMs that did nothing are only counted.
+fn devices(run: &RunResult) -> String {
     let mut table = Table::new();
     ruled(&mut table).set_header(HEADER);
-    for vm in &run.vms {
+    let (busy, idle): (Vec<_>, Vec<_>) = run.vms.iter().partition(|vm| is_busy(vm));
+    for vm in &busy {
         for device in &vm.devices {
-            table.add_row(row(&vm.name, device));
+            table.add_row(row(vm, device, vm.devices.len() == 1));
         }
-        let sum = |counter: fn(&DeviceResult) -> u64| vm.devices.iter().map(counter).sum::<u64>();
-        let (hits, misses) = (sum(|d| d.counts.hits), sum(|d| d.counts.misses));
-        table.add_row(numbers(&[
-            vm.name.clone(),
-            "all".to_owned(),
-            String::new(),
-            sum(|d| d.counts.dma).to_string(),
-            hits.to_string(),
-            sum(|d| d.counts.shared_hits).to_string(),
-            percent(hit_rate(hits, misses)),
-            misses.to_string(),
-            sum(|d| d.counts.fetches).to_string(),
-            vm.counts.tlbi.to_string(),
-            vm.counts.dropped.to_string(),
-            sum(|d| d.stale).to_string(),
-            sum(|d| d.counts.cross_vm_hits).to_string(),
-        ]));
+        if vm.devices.len() > 1 {
+            table.add_row(sum(vm));
+        }
     }
-    table
+    match (busy.len(), idle.len()) {
+        (0, idle) => format!("{idle} VMs, which did no DMA"),
+        (_, 0) => table.to_string(),
+        (_, idle) => format!("{table}\nand {idle} more VMs, which did no DMA"),
+    }
+}
+
+fn is_busy(vm: &VmResult) -> bool {
+    vm.counts.dropped > 0 || vm.devices.iter().any(|device| device.counts.dma > 0)
 }
 
 /// A line under the header and nothing else.
@@ -108,26 +108,45 @@ fn ruled(table: &mut Table) -> &mut Table {
     table.load_style(TableStyle::new().header_separator(rule))
 }
 
-fn row(vm: &str, device: &DeviceResult) -> Vec<Cell> {
-    let counts = &device.counts;
+fn row(vm: &VmResult, device: &DeviceResult, alone: bool) -> Vec<Cell> {
     let tag = match (device.vmid, device.asid) {
         (Some(vmid), Some(asid)) => format!("{vmid}, ASID {asid}"),
         (Some(vmid), None) => vmid.to_string(),
         _ => "–".to_owned(),
     };
+    let of_vm = |count: u64| if alone { count.to_string() } else { String::new() };
+    let commands = [of_vm(vm.counts.tlbi), of_vm(vm.counts.dropped)];
+    cells(&vm.name, &device.name, tag, &device.counts, commands, device.stale)
+}
+
+fn sum(vm: &VmResult) -> Vec<Cell> {
+    let counts = vm.devices.iter().fold(DeviceCounts::default(), |sum, d| sum.plus(&d.counts));
+    let stale = vm.devices.iter().map(|device| device.stale).sum();
+    let commands = [vm.counts.tlbi.to_string(), vm.counts.dropped.to_string()];
+    cells(&vm.name, "all", String::new(), &counts, commands, stale)
+}
+
+fn cells(
+    vm: &str,
+    device: &str,
+    tag: String,
+    counts: &DeviceCounts,
+    [tlbi, dropped]: [String; 2],
+    stale: u64,
+) -> Vec<Cell> {
     numbers(&[
         vm.to_owned(),
-        device.name.clone(),
+        device.to_owned(),
         tag,
         counts.dma.to_string(),
         counts.hits.to_string(),
         counts.shared_hits.to_string(),
-        percent(device.hit_rate()),
+        percent(hit_rate(counts.hits, counts.misses)),
         counts.misses.to_string(),
         counts.fetches.to_string(),
-        String::new(),
-        String::new(),
-        device.stale.to_string(),
+        tlbi,
+        dropped,
+        stale.to_string(),
         counts.cross_vm_hits.to_string(),
     ])
 }
@@ -193,7 +212,11 @@ fn complaints(out: &mut String, run: &RunResult) {
             failure.expected, failure.found
         );
     }
-    for verdict in &run.verdicts {
+    for verdict in run.verdicts.iter().take(VERDICTS_SHOWN) {
         let _ = writeln!(out, "\nFOUND{variant}: {}", verdict.text);
+    }
+    let hidden = run.verdicts.len().saturating_sub(VERDICTS_SHOWN);
+    if hidden > 0 {
+        let _ = writeln!(out, "\nand {hidden} more{variant}; --json tells them all");
     }
 }

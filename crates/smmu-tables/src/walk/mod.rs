@@ -140,7 +140,7 @@ impl Walk {
 
     /// Takes the answer to the last read and says what comes next. Not to be called again after
     /// [`WalkStep::Done`].
-    #[inline]
+    #[inline(always)]
     pub fn step(&mut self, regime: &Regime, answer: WalkAnswer) -> WalkStep {
         let next = match (self.phase, answer) {
             (Phase::Stage1, WalkAnswer::Word(word)) => self.stage1_descriptor(regime, word),

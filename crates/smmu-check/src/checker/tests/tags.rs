@@ -104,6 +104,35 @@ fn two_tables_under_one_vmid() {
     );
 }
 
+/// One owner keeps the tables of both streams alike and takes them down one after the other.
+const PARTNERS: &str = "
+    owner 5 1
+    owner 6 1
+    domain a s2 vmid=1
+    domain b s2 vmid=1
+    attach 5 a
+    attach 6 b
+    map a 0x1000 0x80001000
+    map b 0x1000 0x80001000
+    unmap b 0x1000
+    cmd S2_IPA vmid=1 address=0x1000
+    sync
+    dma 5 0x1000 walk 1
+";
+
+#[test]
+fn tables_of_one_owner_may_differ_until_he_promises() {
+    legal(&(PARTNERS.to_owned() + "dma 6 0x1000 hit 1"), 1);
+}
+
+#[test]
+fn a_promise_to_one_of_two_streams_of_a_vmid_is_broken_by_the_other() {
+    check(
+        &(PARTNERS.to_owned() + "promise unmapped b 0x1000\ndma 6 0x1000 hit 1"),
+        &["Driver TagShared 0x6 0x1000"],
+    );
+}
+
 #[test]
 fn a_vmid_that_is_freed_while_its_owner_still_uses_it() {
     check(
