@@ -11,6 +11,13 @@
 //!
 //! Threads are pinned, each to a processor of its own. Nothing is kept from the optimiser but by
 //! the hash.
+//!
+//! ```
+//! let row = &smmulator_benches::rows()[0];
+//! let mut ours = (row.ours)();
+//! let measured = ours.run(64);
+//! assert_eq!(measured.hash, ours.expected(measured.operations));
+//! ```
 
 pub mod counting;
 pub mod draw;
