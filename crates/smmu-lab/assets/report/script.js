@@ -3,7 +3,7 @@
   "use strict";
 
   const HEIGHT_PX = 280;
-  const PRINT = { width: 640, height: 210 };
+  const PRINT = { width: 640, height: 200 };
   const COLOURS = 8;
   // Share of a category's width that its bars may fill, and how wide a bar may be.
   const GROUP = 0.76;
@@ -203,7 +203,10 @@
   const drawn = figures.filter((figure) => document.getElementById(`plot-${figure.id}`));
   const shown = drawn.map(show);
   const again = () => shown.forEach((one) => one.redraw());
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+  // Printing turns the dark scheme off as well, after `beforeprint` drew for paper.
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    if (!root.classList.contains("printing")) again();
+  });
   addEventListener("beforeprint", () => {
     root.classList.add("printing");
     shown.forEach((one) => one.print());
