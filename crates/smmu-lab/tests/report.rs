@@ -1,8 +1,8 @@
 //! The HTML report: whole in itself, correct markup, the numbers of the results.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use smmu_lab::report::page;
-use smmu_lab::run::{Results, RunOptions, run};
+use smmu_lab::run::{DeviceCounts, Results, RunOptions, run};
 use smmu_lab::{LoadOptions, Scenario};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,11 +24,17 @@ fn leak() -> Results {
 }
 
 /// The content of the element that carries this id.
-fn json(page: &str, id: &str) -> Value {
+fn embedded(page: &str, id: &str) -> Value {
     let open = format!("<script type=\"application/json\" id=\"{id}\">");
     let (_, rest) = page.split_once(&open).unwrap();
     let (content, _) = rest.split_once("</script>").unwrap();
     serde_json::from_str(content).unwrap()
+}
+
+/// The data of one figure.
+fn figure(page: &str, id: &str) -> Value {
+    let figures = embedded(page, "figure-data");
+    figures.as_array().unwrap().iter().find(|figure| figure["id"] == id).unwrap().clone()
 }
 
 /// The page without what stands in its scripts and styles.
@@ -91,7 +97,7 @@ fn elements_are_closed_in_order_and_ids_are_unique() {
 #[test]
 fn embedded_json_is_the_results() {
     for results in [shared(), leak()] {
-        assert_eq!(json(&page(&results), "results"), serde_json::to_value(&results).unwrap());
+        assert_eq!(embedded(&page(&results), "results"), serde_json::to_value(&results).unwrap());
     }
 }
 
@@ -112,7 +118,7 @@ fn hostile_text_stays_text() {
     let hurt = page(&results);
     assert!(!hurt.contains("<script>alert"));
     assert_eq!(hurt.matches("</script>").count(), page(&leak()).matches("</script>").count());
-    assert_eq!(json(&hurt, "results"), serde_json::to_value(&results).unwrap());
+    assert_eq!(embedded(&hurt, "results"), serde_json::to_value(&results).unwrap());
     assert!(hurt.contains("<title>&lt;/script&gt;&lt;/title&gt;&lt;script&gt;alert(1)"));
 }
 
@@ -124,14 +130,9 @@ fn equal_results_give_equal_bytes() {
 #[test]
 fn figures_have_the_numbers_of_the_results() {
     let results = shared();
-    let figures = json(&page(&results), "figure-data");
-    let figure = |id: &str| {
-        figures.as_array().unwrap().iter().find(|figure| figure["id"] == id).unwrap().clone()
-    };
-    assert_eq!(
-        figure("walks")["categories"],
-        serde_json::json!(["A · nic0", "A · nic1", "B · nic2"])
-    );
+    let page = page(&results);
+    let figure = |id: &str| figure(&page, id);
+    assert_eq!(figure("walks")["categories"], json!(["A · nic0", "A · nic1", "B · nic2"]));
     for (index, run) in results.runs.iter().enumerate() {
         let value = |id: &str, place: usize| figure(id)["series"][index]["values"][place].clone();
         let devices: Vec<_> = run.vms.iter().flat_map(|vm| &vm.devices).collect();
@@ -152,6 +153,27 @@ fn figures_have_the_numbers_of_the_results() {
 }
 
 #[test]
+fn a_vmid_that_changes_hands_between_runs_is_two_categories() {
+    let resident = figure(&page(&shared()), "resident");
+    assert_eq!(resident["categories"], json!(["1 (A)", "2 (A)", "2 (B)", "3 (B)", "all"]));
+    for (run, without) in [(0, vec![2]), (1, vec![1, 3])] {
+        let values = resident["series"][run]["values"].as_array().unwrap();
+        let absent = |place: &usize| values[*place].is_null();
+        assert_eq!((0..5).filter(absent).collect::<Vec<_>>(), without);
+    }
+}
+
+#[test]
+fn what_was_not_counted_is_no_zero() {
+    let mut results = leak();
+    results.runs[0].vms[0].devices[0].counts = DeviceCounts::default();
+    let page = page(&results);
+    assert_eq!(figure(&page, "hit-rate")["series"][0]["values"], json!([null, 100.0]));
+    assert_eq!(figure(&page, "walks")["series"][0]["values"], json!([0, 0]));
+    assert!(!page.contains("id=\"plot-walks\""), "a chart without a bar is a sentence");
+}
+
+#[test]
 fn complaints_are_shown_where_there_are_any() {
     assert!(!page(&shared()).contains("Failures and verdicts"));
     let page = page(&leak());
@@ -164,7 +186,10 @@ fn complaints_are_shown_where_there_are_any() {
 #[test]
 fn a_browser_draws_every_figure_without_a_complaint() {
     let names = ["chromium", "chromium-browser", "google-chrome"];
-    let found = |name: &&&str| Command::new(name).arg("--version").output().is_ok();
+    let found = |name: &&&str| {
+        let version = Command::new(name).arg("--version").output();
+        version.is_ok_and(|output| output.status.success())
+    };
     let Some(browser) = names.iter().find(found) else {
         println!("skipped: none of {} is installed", names.join(", "));
         return;

@@ -3,10 +3,11 @@
   "use strict";
 
   const HEIGHT_PX = 280;
-  const PRINT_WIDTH_PX = 640;
+  const PRINT = { width: 640, height: 200 };
   const COLOURS = 8;
-  // Share of a category's width that its bars fill.
+  // Share of a category's width that its bars may fill, and how wide a bar may be.
   const GROUP = 0.76;
+  const BAR_MAX_PX = 88;
 
   const figures = JSON.parse(document.getElementById("figure-data").textContent);
   const root = document.documentElement;
@@ -27,9 +28,14 @@
     return { stroke, fill: hollow ? "transparent" : stroke, width: hollow ? 2 : 0 };
   }
 
-  function series(figure, index) {
-    const bar = GROUP / figure.series.length;
-    const left = (at) => at - GROUP / 2 + index * bar;
+  // Share of a category's width that its bars fill, on a plot of this width.
+  function share(figure, width) {
+    return Math.min(GROUP, (BAR_MAX_PX * figure.series.length * figure.categories.length) / width);
+  }
+
+  function series(figure, index, group) {
+    const bar = group / figure.series.length;
+    const left = (at) => at - group / 2 + index * bar;
     const inset = figure.series.length > 1 ? 0.04 * bar : 0;
     return {
       label: figure.series[index].name,
@@ -44,12 +50,14 @@
     };
   }
 
-  // Every nth category has a label where not all of them have room.
+  // Every nth category has a label where not all of them have room, and none is cut off.
   function labelled(figure, plot) {
-    const longest = Math.max(...figure.categories.map((name) => name.length));
-    const room = plot.bbox.width / devicePixelRatio / figure.categories.length;
-    const step = Math.ceil((longest * 7 + 8) / room);
-    return figure.categories.map((_, at) => at).filter((at) => at % step === 0);
+    const width = plot.bbox.width / devicePixelRatio;
+    const longest = 7 * Math.max(...figure.categories.map((name) => name.length));
+    const room = width / figure.categories.length;
+    const step = Math.ceil((longest + 8) / room);
+    const fits = (at) => step === 1 || (at + 0.5) * room + longest / 2 < width + 8;
+    return figure.categories.map((_, at) => at).filter((at) => at % step === Math.floor(step / 2) && fits(at));
   }
 
   function top(figure, most) {
@@ -84,9 +92,9 @@
   }
 
   // Writes each value over its bar, where all of a figure fit.
-  function writeValues(figure, plot) {
+  function writeValues(figure, plot, group) {
     const { ctx } = plot;
-    const width = (plot.bbox.width / figure.categories.length) * (GROUP / figure.series.length);
+    const width = (plot.bbox.width / figure.categories.length) * (group / figure.series.length);
     ctx.save();
     ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
     ctx.fillStyle = colour("ink");
@@ -96,7 +104,7 @@
     if (bars.every(({ label }) => ctx.measureText(label).width < width)) {
       for (const { index, at, value, label } of bars) {
         if (value == null || !plot.series[index + 1].show) continue;
-        const x = at - GROUP / 2 + (index + 0.5) * (GROUP / figure.series.length);
+        const x = at - group / 2 + (index + 0.5) * (group / figure.series.length);
         ctx.fillText(label, plot.valToPos(x, "x", true), plot.valToPos(value, "y", true) - 2 * devicePixelRatio);
       }
     }
@@ -127,27 +135,30 @@
         return element("span", {}, element("em", {}, mark, one.name), text(figure, one.values[at]));
       });
       tip.replaceChildren(element("b", { textContent: figure.categories[at] }), ...rows);
-      const middle = (from + to) / 2 - tip.offsetWidth / 2;
-      tip.style.left = `${Math.max(0, Math.min(middle, plot.over.clientWidth - tip.offsetWidth))}px`;
+      // Beside the bars; over them only where neither side has room.
+      const [right, left] = [to + 4, from - 4 - tip.offsetWidth];
+      const room = plot.over.clientWidth - tip.offsetWidth;
+      tip.style.left = `${right <= room ? right : Math.max(0, left)}px`;
     };
     return { hooks: { init: (plot) => plot.over.append(band, tip), setCursor: show } };
   }
 
-  function draw(figure, place, width) {
+  function draw(figure, place, { width, height }) {
     const count = figure.categories.length;
+    const group = share(figure, width);
     const options = {
       width,
-      height: HEIGHT_PX,
+      height,
       padding: [18, 8, 0, 0],
       scales: {
         x: { time: false, range: [-0.5, count - 0.5] },
         y: { range: (_, low, most) => [0, top(figure, most) * 1.05] },
       },
       axes: axes(figure),
-      series: [{ label: figure.category_axis }, ...figure.series.map((_, index) => series(figure, index))],
+      series: [{ label: figure.category_axis }, ...figure.series.map((_, index) => series(figure, index, group))],
       cursor: { x: false, y: false, points: { show: false }, drag: { x: false, y: false, setScale: false } },
       legend: { live: false },
-      plugins: [pointer(figure), { hooks: { draw: (plot) => writeValues(figure, plot) } }],
+      plugins: [pointer(figure), { hooks: { draw: (plot) => writeValues(figure, plot, group) } }],
     };
     const data = [figure.categories.map((_, at) => at), ...figure.series.map((one) => one.values)];
     return new uPlot(options, data, place);
@@ -174,22 +185,28 @@
   function show(figure) {
     const place = document.getElementById(`plot-${figure.id}`);
     let plot = null;
-    const redraw = (width) => {
+    const screen = () => ({ width: place.clientWidth, height: HEIGHT_PX });
+    const redraw = (size) => {
       if (plot) plot.destroy();
-      plot = draw(figure, place, width);
+      plot = draw(figure, place, size);
     };
-    redraw(place.clientWidth);
+    redraw(screen());
     keys(figure, place, () => plot);
     new ResizeObserver(() => {
-      const width = place.clientWidth;
-      if (width > 0 && width !== plot.width && !root.classList.contains("printing")) plot.setSize({ width, height: HEIGHT_PX });
+      const size = screen();
+      if (size.width > 0 && size.width !== plot.width && !root.classList.contains("printing")) redraw(size);
     }).observe(place);
-    return { redraw: () => redraw(place.clientWidth), print: () => redraw(PRINT_WIDTH_PX) };
+    return { redraw: () => redraw(screen()), print: () => redraw(PRINT) };
   }
 
-  const shown = figures.map(show);
+  // A figure without a bar has no place to draw in.
+  const drawn = figures.filter((figure) => document.getElementById(`plot-${figure.id}`));
+  const shown = drawn.map(show);
   const again = () => shown.forEach((one) => one.redraw());
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+  // Printing turns the dark scheme off as well, after `beforeprint` drew for paper.
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    if (!root.classList.contains("printing")) again();
+  });
   addEventListener("beforeprint", () => {
     root.classList.add("printing");
     shown.forEach((one) => one.print());

@@ -51,6 +51,9 @@ pub(super) struct Caption {
     pub(super) value_axis: &'static str,
     /// How the values are written.
     pub(super) unit: Unit,
+    /// Has many categories as a rule, or names that need room.
+    #[serde(skip)]
+    pub(super) wide: bool,
 }
 
 /// The values of a run, one a category.
@@ -98,6 +101,15 @@ impl Figure {
         });
         Self { caption, series: series.collect(), categories }
     }
+
+    /// No bar of it has a height.
+    pub(super) fn is_flat(&self) -> bool {
+        self.series.iter().flat_map(|series| &series.values).all(|value| match value {
+            Value::Absent => true,
+            Value::Count(value) => *value == 0,
+            Value::Percent(value) => *value == 0.0,
+        })
+    }
 }
 
 /// What a run is called: its variant, or the personality where there are no variants.
@@ -135,6 +147,7 @@ const HIT_RATE: Caption = Caption {
     category_axis: "VM and device",
     value_axis: "hits (% of look-ups)",
     unit: Unit::Percent,
+    wide: false,
 };
 const SHARED_HITS: Caption = Caption {
     id: "shared-hits",
@@ -143,6 +156,7 @@ const SHARED_HITS: Caption = Caption {
     category_axis: "VM and device",
     value_axis: "shared hits (count)",
     unit: Unit::Count,
+    wide: false,
 };
 const WALKS: Caption = Caption {
     id: "walks",
@@ -151,6 +165,7 @@ const WALKS: Caption = Caption {
     category_axis: "VM and device",
     value_axis: "walks (count)",
     unit: Unit::Count,
+    wide: false,
 };
 const FETCHES: Caption = Caption {
     id: "fetches",
@@ -159,14 +174,16 @@ const FETCHES: Caption = Caption {
     category_axis: "VM and device",
     value_axis: "descriptors fetched (count)",
     unit: Unit::Count,
+    wide: false,
 };
 const RESIDENT: Caption = Caption {
     id: "resident",
     title: "Resident entries",
-    note: "Entries of the main TLB by VMID, at its fullest moment between two steps.",
-    category_axis: "VMID",
+    note: "Entries of the main TLB by VMID, at its fullest moment between two steps. In brackets the VMs that had the VMID.",
+    category_axis: "VMID (VM)",
     value_axis: "entries (count)",
     unit: Unit::Count,
+    wide: true,
 };
 const TLBI: Caption = Caption {
     id: "tlbi",
@@ -175,6 +192,7 @@ const TLBI: Caption = Caption {
     category_axis: "VM",
     value_axis: "commands (count)",
     unit: Unit::Count,
+    wide: false,
 };
 const DROPPED: Caption = Caption {
     id: "dropped",
@@ -183,6 +201,7 @@ const DROPPED: Caption = Caption {
     category_axis: "VM",
     value_axis: "entries (count)",
     unit: Unit::Count,
+    wide: false,
 };
 const STALE: Caption = Caption {
     id: "stale",
@@ -191,6 +210,7 @@ const STALE: Caption = Caption {
     category_axis: "VM and device",
     value_axis: "uses (count)",
     unit: Unit::Count,
+    wide: false,
 };
 
 fn by_device(run: &RunResult, value: fn(&DeviceResult) -> Value) -> Vec<Row> {
@@ -209,20 +229,27 @@ fn hit_rate(device: &DeviceResult) -> Value {
     }
 }
 
-/// Entries by VMID. VMIDs stand in their order and a run without entries of one holds none of
-/// it; with more than one SMMU, each has its own.
+/// SMMU, VMID, and the VMs that had it.
+type Tag = (usize, u16, String);
+
+/// Entries by VMID, in the order of VMIDs. Runs may give one VMID to different VMs, so it stands
+/// once for each of them; with more than one SMMU, each has its own.
 fn resident(results: &Results) -> Figure {
-    let held: Vec<BTreeMap<(usize, u16), u64>> = results.runs.iter().map(entries).collect();
-    let tags: BTreeSet<_> = held.iter().flat_map(BTreeMap::keys).copied().collect();
+    let held: Vec<BTreeMap<Tag, u64>> = results.runs.iter().map(entries).collect();
+    let tags: BTreeSet<&Tag> = held.iter().flat_map(BTreeMap::keys).collect();
     let smmus = results.runs.iter().map(|run| run.smmus.len()).max().unwrap_or(0);
+    let name = |run: &RunResult, tag: &Tag| match run.smmus.get(tag.0) {
+        Some(one) if smmus > 1 => format!("{} · {}", one.name, vmid_name(tag)),
+        _ => vmid_name(tag),
+    };
     Figure::new(RESIDENT, results, |run| {
-        let held = entries(run);
-        let name = |&(smmu, vmid): &(usize, u16)| match run.smmus.get(smmu) {
-            Some(one) if smmus > 1 => format!("{} · {vmid}", one.name),
-            _ => vmid.to_string(),
+        let (held, owners) = (entries(run), owners(run));
+        let value = |tag: &Tag| match held.get(tag) {
+            Some(&entries) => Value::Count(entries),
+            None if owners.get(&tag.1) == Some(&tag.2) => Value::Count(0),
+            None => Value::Absent,
         };
-        let of = |tag| Value::Count(held.get(tag).copied().unwrap_or(0));
-        let mut rows: Vec<Row> = tags.iter().map(|tag| (name(tag), of(tag))).collect();
+        let mut rows: Vec<Row> = tags.iter().map(|tag| (name(run, tag), value(tag))).collect();
         if tags.len() != 1 {
             rows.push(("all".to_owned(), Value::Count(held.values().sum())));
         }
@@ -230,12 +257,34 @@ fn resident(results: &Results) -> Figure {
     })
 }
 
-fn entries(run: &RunResult) -> BTreeMap<(usize, u16), u64> {
+fn vmid_name((_, vmid, owner): &Tag) -> String {
+    if owner.is_empty() { vmid.to_string() } else { format!("{vmid} ({owner})") }
+}
+
+fn entries(run: &RunResult) -> BTreeMap<Tag, u64> {
+    let owners = owners(run);
     let mut held = BTreeMap::new();
     for (smmu, one) in run.smmus.iter().enumerate() {
         for resident in &one.resident {
-            *held.entry((smmu, resident.vmid)).or_default() += u64::from(resident.entries);
+            let owner = owners.get(&resident.vmid).cloned().unwrap_or_default();
+            *held.entry((smmu, resident.vmid, owner)).or_default() += u64::from(resident.entries);
         }
     }
     held
+}
+
+/// The VMs that had a VMID last: by name, or how many where they are more than two.
+fn owners(run: &RunResult) -> BTreeMap<u16, String> {
+    let mut names: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    for vm in &run.vms {
+        let vmids: BTreeSet<u16> = vm.devices.iter().filter_map(|device| device.vmid).collect();
+        for vmid in vmids {
+            names.entry(vmid).or_default().push(&vm.name);
+        }
+    }
+    let say = |names: Vec<&str>| match names.as_slice() {
+        [] | [_] | [_, _] => names.join(", "),
+        more => format!("{} VMs", more.len()),
+    };
+    names.into_iter().map(|(vmid, names)| (vmid, say(names))).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::figures::{Figure, run_name};
 use super::markup::{Sheet, count, escape, percent};
-use crate::run::{DeviceResult, Results, RunResult, VmResult, hit_rate};
+use crate::run::{DeviceResult, Failure, Results, RunResult, VerdictResult, VmResult, hit_rate};
 use std::fmt::Write;
 
 /// Figures with more groups than this take the page's whole width and keep their numbers folded.
@@ -54,48 +54,84 @@ fn rate(hits: u64, misses: u64) -> String {
 
 /// What failed and what the checker found; nothing where there is neither.
 pub(super) fn complaints(results: &Results) -> String {
-    let mut out = String::new();
-    for run in &results.runs {
-        let name = run_name(run);
-        for failure in &run.failures {
-            let place = failure.step.map_or("at the end".to_owned(), |step| format!("step {step}"));
-            let text = format!("expected {}\nfound    {}", failure.expected, failure.found);
-            complaint(&mut out, &format!("{name}: failed, {place}"), &text);
-        }
-        for verdict in &run.verdicts {
-            let times = if verdict.count == 1 {
-                "once"
-            } else {
-                &format!("{} times", count(verdict.count))
-            };
-            let expected = if run.verdicts_expected { ", as expected" } else { "" };
-            let title = format!("{name}: {} bug, found {times}{expected}", verdict.blame);
-            complaint(&mut out, &title, &verdict.text);
-        }
-    }
-    if out.is_empty() {
-        return out;
+    let text: String = results.runs.iter().map(of_run).collect();
+    if text.is_empty() {
+        return text;
     }
     format!(
-        "<section aria-labelledby=\"findings\">\n<h2 id=\"findings\">Failures and verdicts</h2>\n{out}</section>"
+        "<section aria-labelledby=\"findings\">\n<h2 id=\"findings\">Failures and verdicts</h2>\n\
+         {text}</section>"
     )
 }
 
-fn complaint(out: &mut String, title: &str, text: &str) {
-    let _ = writeln!(out, "<h3>{}</h3>\n<pre>{}</pre>", escape(title), escape(text.trim_end()));
+fn of_run(run: &RunResult) -> String {
+    let name = escape(&run_name(run));
+    let mut out = String::new();
+    if !run.failures.is_empty() {
+        let lines: Vec<String> = run.failures.iter().map(failure).collect();
+        let _ =
+            writeln!(out, "<h3>{name}: expectations that failed</h3>\n{}", pre(&lines.join("\n")));
+    }
+    for alike in alike(&run.verdicts) {
+        let (title, times) = (escape(&title(alike[0])), count(alike.iter().map(|v| v.count).sum()));
+        let _ = writeln!(out, "<h3>{name}: {title}</h3>\n<p class=\"lead\">Found: {times}</p>");
+        out.push_str(&pre(&alike[0].text));
+        if alike.len() > 1 {
+            let more: String = alike[1..].iter().map(|verdict| pre(&verdict.text)).collect();
+            let number = count(alike.len() as u64 - 1);
+            let _ = writeln!(
+                out,
+                "<details><summary>{number} more like it</summary>\n{more}</details>"
+            );
+        }
+    }
+    out
+}
+
+fn failure(failure: &Failure) -> String {
+    let place = failure.step.map_or("at the end".to_owned(), |step| format!("step {step}"));
+    format!("{place}: expected {}, found {}", failure.expected, failure.found)
+}
+
+/// Verdicts that say the same of one device, in the order in which they came up.
+fn alike(verdicts: &[VerdictResult]) -> Vec<Vec<&VerdictResult>> {
+    let mut groups: Vec<Vec<&VerdictResult>> = Vec::new();
+    for verdict in verdicts {
+        match groups.iter_mut().find(|group| title(group[0]) == title(verdict)) {
+            Some(group) => group.push(verdict),
+            None => groups.push(vec![verdict]),
+        }
+    }
+    groups
+}
+
+fn title(verdict: &VerdictResult) -> String {
+    let device = verdict.device.as_ref().map_or(String::new(), |name| format!(", {name}"));
+    format!("{} bug{device}: {}", verdict.blame, verdict.cause)
+}
+
+fn pre(text: &str) -> String {
+    format!("<pre>{}</pre>\n", escape(text.trim_end()))
 }
 
 /// A figure: words, the place where the script draws, and its numbers.
 pub(super) fn figure(figure: &Figure) -> String {
     let caption = &figure.caption;
     let many = figure.categories.len() > WIDE;
-    let (class, open) = if many { (" class=\"wide\"", "") } else { ("", " open") };
+    let class = if many || caption.wide { " class=\"wide\"" } else { "" };
+    let open = if many { "" } else { " open" };
     let (id, title, note) = (caption.id, caption.title, caption.note);
+    let plot = if figure.is_flat() {
+        "<p class=\"flat\">No value is above 0.</p>".to_owned()
+    } else {
+        format!(
+            "<div class=\"plot\" id=\"plot-{id}\" role=\"img\" tabindex=\"0\" \
+             aria-label=\"Bar chart: {title}. The numbers follow.\"></div>"
+        )
+    };
     format!(
         "<figure{class} aria-labelledby=\"title-{id}\">\n\
-         <figcaption><h3 id=\"title-{id}\">{title}</h3><p>{note}</p></figcaption>\n\
-         <div class=\"plot\" id=\"plot-{id}\" role=\"img\" tabindex=\"0\" \
-         aria-label=\"Bar chart: {title}. The numbers follow.\"></div>\n\
+         <figcaption><h3 id=\"title-{id}\">{title}</h3><p>{note}</p></figcaption>\n{plot}\n\
          <details{open}><summary>Numbers</summary>\n{}</details>\n</figure>\n",
         figure_sheet(figure).html(),
     )
