@@ -1,9 +1,12 @@
 //! Data on stdout.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
+
+use crate::exit::Error;
 
 /// Version of every JSON document that is printed.
 const SCHEMA_VERSION: u32 = 1;
@@ -16,6 +19,14 @@ pub(crate) fn text(text: &str) -> io::Result<()> {
         out.write_all(b"\n")?;
     }
     out.flush()
+}
+
+/// Writes a file whole.
+pub(crate) fn file(path: &Path, text: &str) -> Result<(), Error> {
+    std::fs::write(path, text).map_err(|error| Error::Typed {
+        what: format!("{} cannot be written: {error}", path.display()),
+        help: "name a file in a folder that exists and may be written".to_owned(),
+    })
 }
 
 /// Prints a JSON document as it is.

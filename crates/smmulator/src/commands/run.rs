@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use smmu_lab::report;
 use smmu_lab::run::{Results, RunOptions, render, run};
 
 use crate::exit::{Error, Exit};
@@ -23,6 +24,9 @@ pub(crate) struct Run {
     /// Write JSON into a file, or to stdout in place of the table
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     json: Option<PathBuf>,
+    /// Write a page with the figures as plots, which opens without a network
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 impl Run {
@@ -31,6 +35,9 @@ impl Run {
         let options = RunOptions { interleave: self.interleave, jobs: self.jobs };
         let results = run(&loaded, &options)?;
         self.print(&results)?;
+        if let Some(path) = &self.report {
+            output::file(path, &report::page(&results))?;
+        }
         Ok(Exit::of(results.passed()))
     }
 
@@ -40,7 +47,7 @@ impl Run {
             Some(path) if path.as_os_str() == "-" => output::raw_json(&data()?)?,
             Some(path) => {
                 output::text(&render(results))?;
-                std::fs::write(path, format!("{:#}\n", data()?))?;
+                output::file(path, &format!("{:#}\n", data()?))?;
             }
             None => output::text(&render(results))?,
         }
