@@ -233,9 +233,18 @@ impl Tlb {
             return Fill::Overtaken;
         }
         let name = self.name(&entry.space, entry.global);
-        self.make_room(&mut ledger, &[name]);
-        let (number, evicted) = ledger.place(self.sets.as_ref(), name, entry);
+        let id = match ledger.directory.find(name) {
+            Some(id) => id,
+            None => self.intern(&mut ledger, name),
+        };
+        let (number, evicted) = ledger.place(self.sets.as_ref(), id, entry);
         Fill::Filled { number, evicted }
+    }
+
+    #[cold]
+    fn intern(&self, ledger: &mut Ledger, name: SpaceTag) -> u32 {
+        self.make_room(ledger, &[name]);
+        ledger.directory.intern(name)
     }
 
     /// Drops exactly what `scope` covers; returns how many entries that were.
@@ -324,24 +333,20 @@ impl Clone for Tlb {
 }
 
 impl Ledger {
-    fn place(
-        &mut self,
-        sets: Option<&Sets>,
-        name: SpaceTag,
-        entry: &TlbEntry,
-    ) -> (u64, Option<Evicted>) {
-        let id = self.directory.intern(name);
+    /// Holds `entry` under the live number `id`; gives the number of the fill.
+    #[inline]
+    fn place(&mut self, sets: Option<&Sets>, id: u32, entry: &TlbEntry) -> (u64, Option<Evicted>) {
         self.directory.record_mut(id).announce(entry);
         self.fills += 1;
-        let filled = Numbered { number: self.fills, entry: *entry };
+        let number = self.fills;
         let evicted = match (&mut self.slots, sets) {
-            (Some(slots), Some(sets)) => slots.place(sets, &mut self.directory, id, &filled),
+            (Some(slots), Some(sets)) => slots.place(sets, &mut self.directory, id, number, entry),
             _ => {
-                unbounded::place(self.directory.record_mut(id), &filled);
+                unbounded::place(self.directory.record_mut(id), number, entry);
                 None
             }
         };
-        (filled.number, evicted)
+        (number, evicted)
     }
 
     fn drop_within(&mut self, sets: Option<&Sets>, id: u32, scope: &TlbScope) -> u32 {
