@@ -1,14 +1,15 @@
 //! A port: one source of transactions, with what it keeps of the configuration.
 //!
-//! A hit costs a look at the port's private line, one look-up and one AND of permissions, and
-//! builds no actor. A miss of a stream that the line knows builds one that begins with its walk.
-//! All else is a [`Translation`] from its first look-up on.
+//! A hit costs a look at the port's private line, one look-up and one AND of permissions. A miss
+//! of a stream that the line knows is a walk and a fill on top. Neither builds an actor; all else
+//! is a [`Translation`] from its first look-up on.
 
 use crate::globals::Globals;
 use crate::smmu::Smmu;
 use crate::structures::looked_up;
 use crate::translation::{
-    Granted, Translation, TranslationOutcome, Treatment, access_of, bypass, granted_by_hit,
+    Granted, Refused, Translation, TranslationOutcome, Treatment, access_of, bypass,
+    granted_by_hit, granted_by_walk,
 };
 use smmu_arch::{
     ConfigKey, EntryKind, Epoch, Hit, Observation, Origin, PortId, StreamId, Structure,
@@ -16,7 +17,7 @@ use smmu_arch::{
 };
 use smmu_bus::{Actor, Answer, Memory, Observer, Request, Step, serve_memory};
 use smmu_cache::Context;
-use smmu_tables::lookup_input;
+use smmu_tables::{Walk, WalkAnswer, WalkStep, lookup_input};
 use std::sync::Arc;
 
 /// Private lines of a port: a direct-mapped copy of the last configurations in use.
@@ -93,8 +94,10 @@ impl<O: Observer> Port<O> {
         memory: &M,
         transaction: &Transaction,
     ) -> TranslationOutcome {
+        // What concerns this port alone comes first: the host waits in `enter`.
+        let known = self.knows(transaction);
         self.enter();
-        if !self.knows(transaction) {
+        if !known || self.smmu.generation() != self.generation {
             return self.translate_by_actor(memory, transaction);
         }
         // What is granted is made where it is returned: see the note on `Found` in smmu-cache.
@@ -157,17 +160,23 @@ impl<O: Observer> Port<O> {
 
     /// Takes the outcome of the translation in flight: its record goes to the Event queue.
     pub fn finish(&mut self, translation: &Translation, outcome: &TranslationOutcome) {
+        self.settle(translation.transaction(), outcome);
+    }
+
+    #[inline(always)]
+    fn settle(&mut self, transaction: &Transaction, outcome: &TranslationOutcome) {
         let origin = self.origin();
-        let transaction = translation.transaction();
         match outcome {
             Ok(granted) => self.observe_granted(&origin, transaction, granted),
-            Err(refused) => {
-                self.smmu.record(transaction, refused);
-                let observation =
-                    Observation::Refused { transaction: *transaction, fault: refused.fault };
-                self.observer.observe(&origin, &observation);
-            }
+            Err(refused) => self.refuse(&origin, transaction, refused),
         }
+    }
+
+    #[cold]
+    fn refuse(&mut self, origin: &Origin, transaction: &Transaction, refused: &Refused) {
+        self.smmu.record(transaction, refused);
+        let observation = Observation::Refused { transaction: *transaction, fault: refused.fault };
+        self.observer.observe(origin, &observation);
     }
 
     #[inline]
@@ -177,15 +186,15 @@ impl<O: Observer> Port<O> {
     }
 
     /// The private line holds the configuration of the transaction, whose input address is none
-    /// that the configuration refuses.
+    /// that the configuration refuses; as of the port's generation, which is to be checked after
+    /// the begin.
     #[inline(always)]
     fn knows(&self, transaction: &Transaction) -> bool {
-        self.smmu.generation() == self.generation
-            && self.lines[slot(transaction)].as_ref().is_some_and(|line| {
-                line.stream == transaction.stream
-                    && line.substream == transaction.substream
-                    && line.treatment.takes(transaction, &self.globals)
-            })
+        self.lines[slot(transaction)].as_ref().is_some_and(|line| {
+            line.stream == transaction.stream
+                && line.substream == transaction.substream
+                && line.treatment.takes(transaction, &self.globals)
+        })
     }
 
     /// The observations that an actor would have led to, up to its look-up in the TLB.
@@ -243,20 +252,42 @@ impl<O: Observer> Port<O> {
         Translation::new(*transaction, self.begin, self.globals)
     }
 
-    /// Walks with the configuration of the private line, which stays as it is.
+    /// Walks with the configuration of the private line, which stays as it is, and fills: what a
+    /// [`Translation`] does from there on.
     #[inline(never)]
     fn walk_by_private_line<M: Memory>(
         &mut self,
         memory: &M,
         transaction: &Transaction,
     ) -> TranslationOutcome {
+        let origin = self.origin();
         let Some(Line { treatment: Treatment::Translate(regime), .. }) =
             &self.lines[slot(transaction)]
         else {
             unreachable!("the line was looked at");
         };
-        let mut translation = Translation::at_walk(*transaction, self.begin, self.globals, regime);
-        self.run(memory, &mut translation)
+        let mut walk = Walk::new(regime, transaction.iova.0, access_of(transaction, regime));
+        let mut answer = WalkAnswer::Start;
+        let walked = loop {
+            match walk.step(regime, answer) {
+                WalkStep::Read { pa, why } => {
+                    self.observer.observe(&origin, &Observation::Fetched { pa, why });
+                    answer = memory.read_word(pa).map_or(WalkAnswer::Aborted, WalkAnswer::Word);
+                }
+                WalkStep::Done(walked) => break walked,
+            }
+        };
+        let outcome = match walked {
+            Ok(walked) => {
+                let structures = &self.smmu.structures;
+                let (fill, _) = structures.fill(Structure::MainTlb, walked.entry, self.begin);
+                self.observer.observe(&origin, &fill);
+                Ok(granted_by_walk(regime, &walked))
+            }
+            Err(fault) => Err(Refused::by_policy(fault, regime, transaction)),
+        };
+        self.settle(transaction, &outcome);
+        outcome
     }
 
     #[inline(never)]

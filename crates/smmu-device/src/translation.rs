@@ -94,21 +94,6 @@ impl Translation {
         Self { transaction, begin, globals, phase, treatment, overtaken: false }
     }
 
-    /// A translation whose configuration its port knows and whose look-up found nothing that
-    /// allows the access: it begins with the walk.
-    #[inline]
-    pub(crate) fn at_walk(
-        transaction: Transaction,
-        begin: Epoch,
-        globals: Globals,
-        regime: &Regime,
-    ) -> Self {
-        let access = access_of(&transaction, regime);
-        let phase = Phase::Walk(Walk::new(regime, transaction.iova.0, access));
-        let treatment = Some(Treatment::Translate(*regime));
-        Self { transaction, begin, globals, phase, treatment, overtaken: false }
-    }
-
     /// The transaction.
     #[must_use]
     pub fn transaction(&self) -> &Transaction {
@@ -288,7 +273,8 @@ pub(crate) fn granted_by_hit(regime: &Regime, hit: &Hit) -> Granted {
     }
 }
 
-fn granted_by_walk(regime: &Regime, walked: &Walked) -> Granted {
+#[inline(always)]
+pub(crate) fn granted_by_walk(regime: &Regime, walked: &Walked) -> Granted {
     Granted {
         output: walked.output,
         attributes: walked.entry.attributes,
