@@ -4,6 +4,8 @@
 //! of a stream that the line knows is a walk and a fill on top. Neither builds an actor; all else
 //! is a [`Translation`] from its first look-up on.
 
+mod line;
+
 use crate::globals::Globals;
 use crate::smmu::Smmu;
 use crate::structures::looked_up;
@@ -11,12 +13,12 @@ use crate::translation::{
     Granted, Refused, Translation, TranslationOutcome, Treatment, access_of, bypass,
     granted_by_hit, granted_by_walk,
 };
+use line::Line;
 use smmu_arch::{
-    ConfigKey, EntryKind, Epoch, Hit, Observation, Origin, PortId, StreamId, Structure,
-    SubstreamId, TlbKey, Transaction, TransactionId,
+    ConfigKey, EntryKind, Epoch, Hit, Observation, Origin, PortId, Structure, SubstreamId, TlbKey,
+    Transaction, TransactionId,
 };
 use smmu_bus::{Actor, Answer, Memory, Observer, Request, Step, serve_memory};
-use smmu_cache::Context;
 use smmu_tables::{Walk, WalkAnswer, WalkStep, lookup_input};
 use std::sync::Arc;
 
@@ -36,15 +38,6 @@ pub struct Port<O: Observer = ()> {
     generation: u64,
     globals: Globals,
     lines: [Option<Line>; LINES],
-}
-
-/// What is known of one (StreamID, SubstreamID), as of the port's generation.
-#[derive(Clone, Debug)]
-struct Line {
-    stream: StreamId,
-    substream: Option<SubstreamId>,
-    treatment: Treatment,
-    context: Context,
 }
 
 /// Ports of an SMMU are numbered from 0.
@@ -94,43 +87,37 @@ impl<O: Observer> Port<O> {
         memory: &M,
         transaction: &Transaction,
     ) -> TranslationOutcome {
-        // What concerns this port alone comes first: the host waits in `enter`.
-        let known = self.knows(transaction);
-        self.enter();
-        if !known || self.smmu.generation() != self.generation {
+        let Self { smmu, lines, .. } = self;
+        let line = lines[slot(transaction)].as_mut().filter(|line| line.serves(transaction));
+        let Some(line) = line else { return self.translate_otherwise(memory, transaction) };
+        let Treatment::Translate(regime) = &line.treatment else {
+            return self.translate_otherwise(memory, transaction);
+        };
+        // All that may come before the begin does: the host waits there, and what follows it
+        // cannot start earlier.
+        let tlb = &smmu.structures.tlb;
+        let key = TlbKey { space: regime.space, input: lookup_input(regime, transaction.iova.0) };
+        let needed = line.needed(transaction.access);
+        let aim = tlb.aim(&mut line.context, key.input);
+        self.begin = smmu.in_flight.enter(self.id, &smmu.structures.log);
+        self.number += 1;
+        if smmu.generation() != self.generation {
             return self.translate_by_actor(memory, transaction);
         }
         // What is granted is made where it is returned: see the note on `Found` in smmu-cache.
-        match &mut self.lines[slot(transaction)] {
-            Some(Line { treatment: Treatment::Translate(regime), context, .. }) => {
-                let input = lookup_input(regime, transaction.iova.0);
-                let hit = self.smmu.structures.tlb.look_up(context, input);
-                let key = TlbKey { space: regime.space, input };
-                let access = access_of(transaction, regime);
-                match hit {
-                    Some(hit) if hit.permissions.allows(access) => {
-                        let granted = granted_by_hit(regime, &hit);
-                        if O::LISTENS {
-                            self.observe_looked_up(transaction, &key, Some(&hit));
-                            self.observe_granted(&self.origin(), transaction, &granted);
-                        }
-                        Ok(granted)
-                    }
-                    hit => {
-                        self.observe_looked_up(transaction, &key, hit.as_ref());
-                        self.walk_by_private_line(memory, transaction)
-                    }
-                }
-            }
-            Some(Line { treatment: Treatment::Bypass(regime), .. }) => {
-                let granted = bypass(transaction.iova.0, regime.input_attributes);
+        match tlb.look_up_at(aim) {
+            Some(hit) if hit.permissions.bits() & needed == needed => {
+                let granted = granted_by_hit(regime, &hit);
                 if O::LISTENS {
-                    self.observe_configured(transaction, EntryKind::Stage2);
+                    self.observe_looked_up(transaction, &key, Some(&hit));
                     self.observe_granted(&self.origin(), transaction, &granted);
                 }
                 Ok(granted)
             }
-            None => self.translate_by_actor(memory, transaction),
+            hit => {
+                self.observe_looked_up(transaction, &key, hit.as_ref());
+                self.walk_by_private_line(memory, transaction)
+            }
         }
     }
 
@@ -183,18 +170,6 @@ impl<O: Observer> Port<O> {
     fn enter(&mut self) {
         self.begin = self.smmu.in_flight.enter(self.id, &self.smmu.structures.log);
         self.number += 1;
-    }
-
-    /// The private line holds the configuration of the transaction, whose input address is none
-    /// that the configuration refuses; as of the port's generation, which is to be checked after
-    /// the begin.
-    #[inline(always)]
-    fn knows(&self, transaction: &Transaction) -> bool {
-        self.lines[slot(transaction)].as_ref().is_some_and(|line| {
-            line.stream == transaction.stream
-                && line.substream == transaction.substream
-                && line.treatment.takes(transaction, &self.globals)
-        })
     }
 
     /// The observations that an actor would have led to, up to its look-up in the TLB.
@@ -290,6 +265,26 @@ impl<O: Observer> Port<O> {
         outcome
     }
 
+    /// Where no private line says how to translate: one may say that nothing is to be translated.
+    #[inline(never)]
+    fn translate_otherwise<M: Memory>(
+        &mut self,
+        memory: &M,
+        transaction: &Transaction,
+    ) -> TranslationOutcome {
+        self.enter();
+        let line = self.lines[slot(transaction)].as_ref().filter(|line| line.serves(transaction));
+        match line.map(|line| &line.treatment) {
+            Some(Treatment::Bypass(regime)) if self.smmu.generation() == self.generation => {
+                let granted = bypass(transaction.iova.0, regime.input_attributes);
+                self.observe_configured(transaction, EntryKind::Stage2);
+                self.observe_granted(&self.origin(), transaction, &granted);
+                Ok(granted)
+            }
+            _ => self.translate_by_actor(memory, transaction),
+        }
+    }
+
     #[inline(never)]
     fn translate_by_actor<M: Memory>(
         &mut self,
@@ -329,15 +324,10 @@ impl<O: Observer> Port<O> {
         if self.smmu.generation() != self.generation {
             return;
         }
-        let (Treatment::Translate(regime) | Treatment::Bypass(regime)) = &treatment;
-        let context = self.smmu.structures.tlb.resolve(&regime.space);
+        let context = self.smmu.structures.tlb.resolve(&treatment.regime().space);
         let transaction = translation.transaction();
-        self.lines[slot(transaction)] = Some(Line {
-            stream: transaction.stream,
-            substream: transaction.substream,
-            treatment,
-            context,
-        });
+        let line = Line::new(transaction, treatment, context, &self.globals);
+        self.lines[slot(transaction)] = Some(line);
     }
 
     /// Of the transaction in flight, numbered from 0.

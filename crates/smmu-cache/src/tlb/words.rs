@@ -80,6 +80,10 @@ pub(super) fn data(entry: &TlbEntry) -> u64 {
         | u64::from(entry.attributes.memory.0)
 }
 
+/// By the bits of the data word; 3 is none.
+const SHAREABILITIES: [Shareability; 4] =
+    [Shareability::Non, Shareability::Inner, Shareability::Outer, Shareability::Outer];
+
 /// What a look-up found. Two words, so that it travels in registers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
@@ -110,11 +114,7 @@ impl Found {
         if !self.is_hit() {
             return None;
         }
-        let shareability = match self.data >> 8 & 3 {
-            0 => Shareability::Non,
-            1 => Shareability::Inner,
-            _ => Shareability::Outer,
-        };
+        let shareability = SHAREABILITIES[(self.data >> 8 & 3) as usize];
         Some(Hit {
             output: Pa((self.data >> 24) << 12 | input & 0xfff),
             permissions: Permissions::from_bits((self.data >> 12) as u16),
