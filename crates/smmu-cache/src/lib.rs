@@ -59,6 +59,6 @@ mod tlb;
 pub use config::{ConfigCache, ConfigFill};
 pub use log::InvalidationLog;
 pub use tlb::{
-    Aim, Context, Evicted, Fill, GeometryError, IndexFunction, Replacement, Resident, Tlb,
-    TlbGeometry, TlbShape,
+    Context, Evicted, Fill, GeometryError, IndexFunction, Replacement, Resident, Tlb, TlbGeometry,
+    TlbShape,
 };

@@ -19,7 +19,7 @@ use smmu_arch::{
     Transaction, TransactionId,
 };
 use smmu_bus::{Actor, Answer, Memory, Observer, Request, Step, serve_memory};
-use smmu_tables::{Walk, WalkAnswer, WalkStep, lookup_input};
+use smmu_tables::{Walk, WalkAnswer, WalkStep};
 use std::sync::Arc;
 
 /// Private lines of a port: a direct-mapped copy of the last configurations in use.
@@ -93,19 +93,17 @@ impl<O: Observer> Port<O> {
         let Treatment::Translate(regime) = &line.treatment else {
             return self.translate_otherwise(memory, transaction);
         };
-        // All that may come before the begin does: the host waits there, and what follows it
-        // cannot start earlier.
+        let smmu: &Smmu = smmu;
         let tlb = &smmu.structures.tlb;
-        let key = TlbKey { space: regime.space, input: lookup_input(regime, transaction.iova.0) };
+        let key = TlbKey { space: regime.space, input: line.lookup_input(regime, transaction) };
         let needed = line.needed(transaction.access);
-        let aim = tlb.aim(&mut line.context, key.input);
         self.begin = smmu.in_flight.enter(self.id, &smmu.structures.log);
         self.number += 1;
         if smmu.generation() != self.generation {
             return self.translate_by_actor(memory, transaction);
         }
         // What is granted is made where it is returned: see the note on `Found` in smmu-cache.
-        match tlb.look_up_at(aim) {
+        match tlb.look_up(&mut line.context, key.input) {
             Some(hit) if hit.permissions.bits() & needed == needed => {
                 let granted = granted_by_hit(regime, &hit);
                 if O::LISTENS {

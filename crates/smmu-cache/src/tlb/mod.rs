@@ -26,7 +26,7 @@ use smmu_arch::{AddressSpace, Epoch, Hit, TlbEntry, TlbScope};
 
 use crate::InvalidationLog;
 use directory::Directory;
-use sets::{Place, Sets};
+use sets::Sets;
 use slots::Slots;
 use space::{Space, SpaceTag};
 use words::Found;
@@ -106,14 +106,6 @@ pub struct Tlb {
     ledger: Mutex<Ledger>,
 }
 
-/// A look-up that is prepared, but has not been made.
-#[derive(Debug)]
-pub struct Aim<'a> {
-    context: &'a mut Context,
-    input: u64,
-    place: Place,
-}
-
 /// What writers know.
 #[derive(Clone, Debug)]
 struct Ledger {
@@ -187,65 +179,47 @@ impl Tlb {
     /// ASID before a global one.
     #[inline(always)]
     pub fn look_up(&self, context: &mut Context, input: u64) -> Option<Hit> {
-        self.look_up_at(self.aim(context, input))
-    }
-
-    /// Prepares a look-up: works out where [`look_up_at`](Self::look_up_at) looks, without looking
-    /// at any entry. May come before the barrier that orders the look-up after an invalidation.
-    #[inline(always)]
-    pub fn aim<'a>(&self, context: &'a mut Context, input: u64) -> Aim<'a> {
-        let place = match &self.sets {
-            // The sizes read here are those of fills that came before. Invalidations take none
-            // away, so what is missed for it is no more than a fill that came too late.
-            Some(sets) if words::is_canonical(input) => sets.place(&context.own, input),
-            _ => Place::NOWHERE,
-        };
-        Aim { context, input, place }
-    }
-
-    /// The look-up that was prepared: as [`look_up`](Self::look_up).
-    #[inline(always)]
-    pub fn look_up_at(&self, aim: Aim<'_>) -> Option<Hit> {
-        let Aim { context, input, place } = aim;
-        let found = self.find(context, input, place);
+        let found = self.find(context, input);
         // Checked after the words were read: had a number been retired and given to another
         // address space before, the new generation would be seen here (the fences in `Sets`
         // order it). So a hit is never one of somebody else.
-        if self.generation.load(Ordering::Acquire) == context.generation {
-            return found.hit(input);
-        }
-        self.look_up_anew(context, input)
+        let current = self.generation.load(Ordering::Acquire) == context.generation;
+        let found = if current { found } else { self.find_anew(context, input) };
+        found.hit(input)
     }
 
     #[cold]
     #[inline(never)]
-    fn look_up_anew(&self, context: &mut Context, input: u64) -> Option<Hit> {
+    fn find_anew(&self, context: &mut Context, input: u64) -> Found {
         loop {
             *context = self.resolve(&context.space);
-            let Aim { context, place, .. } = self.aim(context, input);
-            let found = self.find(context, input, place);
+            let found = self.find(context, input);
             if self.generation.load(Ordering::Acquire) == context.generation {
-                return found.hit(input);
+                return found;
             }
         }
     }
 
     #[inline(always)]
-    fn find(&self, context: &Context, input: u64, place: Place) -> Found {
-        let found = match &self.sets {
-            Some(sets) => sets.find(place, &context.own, input),
-            None => unbounded::find(&context.own, input),
-        };
+    fn find(&self, context: &Context, input: u64) -> Found {
+        if !words::is_canonical(input) {
+            return Found::NOTHING;
+        }
+        let found = self.find_in(&context.own, input);
         if found.is_hit() { found } else { self.find_global(&context.global, input) }
+    }
+
+    #[inline(always)]
+    fn find_in(&self, space: &Space, input: u64) -> Found {
+        match &self.sets {
+            Some(sets) => sets.find(space, input),
+            None => unbounded::find(space, input),
+        }
     }
 
     #[inline(never)]
     fn find_global(&self, space: &Space, input: u64) -> Found {
-        match &self.sets {
-            _ if !words::is_canonical(input) => Found::NOTHING,
-            Some(sets) => sets.find(sets.place(space, input), space, input),
-            None => unbounded::find(space, input),
-        }
+        self.find_in(space, input)
     }
 
     /// Holds `entry`, which a transaction made that began at `begin`.

@@ -196,29 +196,19 @@ fn set_index(space: &Space, input: u64, size: u32, mask: usize) -> usize {
     ((input >> size) ^ space.mix) as usize & mask
 }
 
-/// Where an address may be held: the sizes to look for, and the set and tag of the smallest, which
-/// is the only one as a rule.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    sizes: u64,
-    set: usize,
-    tag: u64,
-}
-
-impl Place {
-    pub(super) const NOWHERE: Self = Self { sizes: 0, set: 0, tag: 0 };
-}
-
-/// What is held at `place`, and nothing but tail calls to what is rare.
+/// The smallest size that may be there, which is the only one as a rule, and nothing but tail calls
+/// to what is rare.
 #[inline(always)]
-fn find_in<const W: usize>(blocks: &[Block<W>], place: Place, space: &Space, input: u64) -> Found {
-    let Place { sizes, set, tag } = place;
+fn find_in<const W: usize>(blocks: &[Block<W>], space: &Space, input: u64) -> Found {
+    let sizes = space.sizes(input);
     if sizes == 0 {
         return Found::NOTHING;
     }
     let bit = sizes & sizes.wrapping_neg();
-    match blocks.get(set).and_then(|block| block.try_read(tag)) {
-        Some(found) if found.is_hit() || sizes == bit => found.narrow(input, bit),
+    let set = set_index(space, input, SIZE_MIN + sizes.trailing_zeros(), blocks.len() - 1);
+    match blocks[set].try_read(space.tag | words::page_by_bit(input, bit)) {
+        Some(found) if found.is_hit() => found.narrow(input, bit),
+        Some(_) if sizes == bit => Found::NOTHING,
         Some(_) => find_sizes(blocks, space, input, sizes ^ bit),
         None => find_sizes(blocks, space, input, sizes),
     }
@@ -297,36 +287,24 @@ impl Sets {
         set_index(space, input, size, self.sets - 1)
     }
 
-    /// Where `space` may hold a canonical `input`. Reads nothing of the sets.
+    /// What `space` holds at a canonical `input`.
     #[inline(always)]
-    pub(super) fn place(&self, space: &Space, input: u64) -> Place {
-        let sizes = space.sizes(input);
-        if sizes == 0 {
-            return Place::NOWHERE;
-        }
-        let tag = space.tag | words::page_by_bit(input, sizes & sizes.wrapping_neg());
-        let set = set_index(space, input, SIZE_MIN + sizes.trailing_zeros(), self.sets - 1);
-        Place { sizes, set, tag }
-    }
-
-    /// What `space` holds at a canonical `input`, whose place is known.
-    #[inline(always)]
-    pub(super) fn find(&self, place: Place, space: &Space, input: u64) -> Found {
+    pub(super) fn find(&self, space: &Space, input: u64) -> Found {
         match &self.array {
             // What most TLBs have: part of the caller's code.
-            Array::Four(blocks) => find_in(blocks, place, space, input),
-            _ => self.find_elsewhere(place, space, input),
+            Array::Four(blocks) => find_in(blocks, space, input),
+            _ => self.find_elsewhere(space, input),
         }
     }
 
     #[inline(never)]
-    fn find_elsewhere(&self, place: Place, space: &Space, input: u64) -> Found {
+    fn find_elsewhere(&self, space: &Space, input: u64) -> Found {
         match &self.array {
-            Array::One(blocks) => find_in(blocks, place, space, input),
-            Array::Two(blocks) => find_in(blocks, place, space, input),
-            Array::Four(blocks) => find_in(blocks, place, space, input),
-            Array::Eight(blocks) => find_in(blocks, place, space, input),
-            Array::Sixteen(blocks) => find_in(blocks, place, space, input),
+            Array::One(blocks) => find_in(blocks, space, input),
+            Array::Two(blocks) => find_in(blocks, space, input),
+            Array::Four(blocks) => find_in(blocks, space, input),
+            Array::Eight(blocks) => find_in(blocks, space, input),
+            Array::Sixteen(blocks) => find_in(blocks, space, input),
             Array::Many { blocks, per_set } => find_in_many(blocks, *per_set, space, input),
         }
     }
@@ -378,7 +356,7 @@ mod tests {
             }
         };
         let read = |page: u64| {
-            let found = sets.find(sets.place(&space, page << 12), &space, page << 12);
+            let found = sets.find(&space, page << 12);
             !found.is_hit() || (found.data, found.number % 2) == (WORDS | found.number, page)
         };
         let whole = std::thread::scope(|threads| {

@@ -7,9 +7,9 @@ use super::directory::Record;
 use super::space::{Line, Space};
 use super::words::{self, Found};
 
-/// What `space` holds at `input`.
+/// What `space` holds at a canonical `input`.
 pub(super) fn find(space: &Space, input: u64) -> Found {
-    let mut sizes = if words::is_canonical(input) { space.sizes(input) } else { 0 };
+    let mut sizes = space.sizes(input);
     if sizes == 0 {
         return Found::NOTHING;
     }

@@ -2,8 +2,11 @@
 
 use crate::globals::Globals;
 use crate::translation::{Treatment, overridden_by};
-use smmu_arch::{Access, Direction, Permissions, StreamId, SubstreamId, Transaction};
+use smmu_arch::{
+    Access, Direction, Permissions, Regime, Stage1Half, StreamId, SubstreamId, Transaction,
+};
 use smmu_cache::Context;
+use smmu_tables::lookup_input;
 
 /// What is known of one (StreamID, SubstreamID), as of the port's generation.
 #[derive(Clone, Debug)]
@@ -14,6 +17,8 @@ pub(super) struct Line {
     refused: u64,
     /// What an access needs of the permissions, after the overrides of the STE; by `row`.
     needed: [u16; 8],
+    /// TBI of any half.
+    top_byte_ignored: bool,
     pub(super) treatment: Treatment,
     pub(super) context: Context,
 }
@@ -29,11 +34,15 @@ impl Line {
         for access in accesses() {
             needed[row(access)] = Permissions::needed(overridden_by(access, treatment.regime()));
         }
+        let ignores = |half: &Stage1Half| half.top_byte_ignored;
+        let stage1 = treatment.regime().stage1.as_ref();
         Self {
             stream: transaction.stream,
             substream: transaction.substream,
             refused: treatment.refused_bits(globals),
             needed,
+            top_byte_ignored: stage1
+                .is_some_and(|s| ignores(&s.low) || s.high.as_ref().is_some_and(ignores)),
             treatment,
             context,
         }
@@ -46,6 +55,13 @@ impl Line {
         self.stream == transaction.stream
             && self.substream == transaction.substream
             && transaction.iova.0 & self.refused == 0
+    }
+
+    /// The input of a look-up; `regime` is that of the line's treatment.
+    #[inline(always)]
+    pub(super) fn lookup_input(&self, regime: &Regime, transaction: &Transaction) -> u64 {
+        let input = transaction.iova.0;
+        if self.top_byte_ignored { lookup_input(regime, input) } else { input }
     }
 
     /// The bits of [`Permissions::bits`] that `access`, as presented, needs.
