@@ -310,8 +310,16 @@ impl Sets {
     }
 
     /// A set, for writers.
-    #[inline]
+    #[inline(always)]
     pub(super) fn set(&self, set: usize) -> Set<'_> {
+        match &self.array {
+            Array::Four(blocks) => Set::new(&blocks[set], &[], self.ways),
+            _ => self.set_elsewhere(set),
+        }
+    }
+
+    #[inline(never)]
+    fn set_elsewhere(&self, set: usize) -> Set<'_> {
         match &self.array {
             Array::One(blocks) => Set::new(&blocks[set], &[], self.ways),
             Array::Two(blocks) => Set::new(&blocks[set], &[], self.ways),

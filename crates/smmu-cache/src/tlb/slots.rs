@@ -70,15 +70,10 @@ impl Slots {
         let (way, victim) = self.choose(set, &ways, directory, tag);
         let slot = set * sets.ways() + way;
         let evicted = match victim {
-            Victim::Valid(of) => self.evict(directory, of, slot),
+            Victim::Valid(_) => self.held[slot].as_ref().map(Evicted::from),
             _ => None,
         };
-        if let Victim::Dead(of) = victim {
-            directory.bury(of);
-        }
-        if !matches!(victim, Victim::Same) {
-            self.link(directory, id, slot);
-        }
+        self.hand_over(directory, slot, &victim, id);
         self.held[slot] = Some(Numbered { number, entry: *entry });
         ways.write(way, tag, words::data(entry), number);
         evicted
@@ -130,9 +125,17 @@ impl Slots {
         mixed ^ mixed >> 31
     }
 
-    fn evict(&mut self, directory: &mut Directory, id: u32, slot: usize) -> Option<Evicted> {
-        self.unlink(directory, id, slot);
-        self.held[slot].as_ref().map(Evicted::from)
+    /// Puts a slot into the list of `id`, if it is not there already.
+    #[inline]
+    fn hand_over(&mut self, directory: &mut Directory, slot: usize, victim: &Victim, id: u32) {
+        match *victim {
+            Victim::Same => return,
+            Victim::Valid(of) if of == id => return,
+            Victim::Valid(of) => self.unlink(directory, of, slot),
+            Victim::Dead(of) => directory.bury(of),
+            Victim::Empty => {}
+        }
+        self.link(directory, id, slot);
     }
 
     /// Drops the entries of `id` that `scope`, which names addresses, covers.
