@@ -81,7 +81,9 @@ impl<O: Observer> Port<O> {
     ///
     /// # Errors
     /// The refusal; its record, if it has one, waits in the Event queue's background work.
-    #[inline]
+    // A hit becomes part of the caller's loop, as there are few callers and what they know of
+    // their transactions need not be asked again. All that is not a hit is called.
+    #[inline(always)]
     pub fn translate<M: Memory>(
         &mut self,
         memory: &M,
