@@ -1,22 +1,25 @@
 //! A port: one source of transactions, with what it keeps of the configuration.
 //!
-//! A hit costs a look at the port's private line, one look-up and one AND of permissions, and
-//! builds no actor. A miss of a stream that the line knows builds one that begins with its walk.
-//! All else is a [`Translation`] from its first look-up on.
+//! A hit costs a look at the port's private line, one look-up and one AND of permissions. A miss
+//! of a stream that the line knows is a walk and a fill on top. Neither builds an actor; all else
+//! is a [`Translation`] from its first look-up on.
+
+mod line;
 
 use crate::globals::Globals;
 use crate::smmu::Smmu;
 use crate::structures::looked_up;
 use crate::translation::{
-    Granted, Translation, TranslationOutcome, Treatment, access_of, bypass, granted_by_hit,
+    Granted, Refused, Translation, TranslationOutcome, Treatment, access_of, bypass,
+    granted_by_hit, granted_by_walk,
 };
+use line::Line;
 use smmu_arch::{
-    ConfigKey, EntryKind, Epoch, Hit, Observation, Origin, PortId, StreamId, Structure,
-    SubstreamId, TlbKey, Transaction, TransactionId,
+    ConfigKey, EntryKind, Epoch, Hit, Observation, Origin, PortId, Structure, SubstreamId, TlbKey,
+    Transaction, TransactionId,
 };
 use smmu_bus::{Actor, Answer, Memory, Observer, Request, Step, serve_memory};
-use smmu_cache::Context;
-use smmu_tables::lookup_input;
+use smmu_tables::{Walk, WalkAnswer, WalkStep};
 use std::sync::Arc;
 
 /// Private lines of a port: a direct-mapped copy of the last configurations in use.
@@ -35,15 +38,6 @@ pub struct Port<O: Observer = ()> {
     generation: u64,
     globals: Globals,
     lines: [Option<Line>; LINES],
-}
-
-/// What is known of one (StreamID, SubstreamID), as of the port's generation.
-#[derive(Clone, Debug)]
-struct Line {
-    stream: StreamId,
-    substream: Option<SubstreamId>,
-    treatment: Treatment,
-    context: Context,
 }
 
 /// Ports of an SMMU are numbered from 0.
@@ -87,47 +81,43 @@ impl<O: Observer> Port<O> {
     ///
     /// # Errors
     /// The refusal; its record, if it has one, waits in the Event queue's background work.
-    #[inline]
+    // A hit becomes part of the caller's loop, as there are few callers and what they know of
+    // their transactions need not be asked again. All that is not a hit is called.
+    #[inline(always)]
     pub fn translate<M: Memory>(
         &mut self,
         memory: &M,
         transaction: &Transaction,
     ) -> TranslationOutcome {
-        self.enter();
-        if !self.knows(transaction) {
+        let Self { smmu, lines, .. } = self;
+        let line = lines[slot(transaction)].as_mut().filter(|line| line.serves(transaction));
+        let Some(line) = line else { return self.translate_otherwise(memory, transaction) };
+        let Treatment::Translate(regime) = &line.treatment else {
+            return self.translate_otherwise(memory, transaction);
+        };
+        let smmu: &Smmu = smmu;
+        let tlb = &smmu.structures.tlb;
+        let key = TlbKey { space: regime.space, input: line.lookup_input(regime, transaction) };
+        let needed = line.needed(transaction.access);
+        self.begin = smmu.in_flight.enter(self.id, &smmu.structures.log);
+        self.number += 1;
+        if smmu.generation() != self.generation {
             return self.translate_by_actor(memory, transaction);
         }
         // What is granted is made where it is returned: see the note on `Found` in smmu-cache.
-        match &mut self.lines[slot(transaction)] {
-            Some(Line { treatment: Treatment::Translate(regime), context, .. }) => {
-                let input = lookup_input(regime, transaction.iova.0);
-                let hit = self.smmu.structures.tlb.look_up(context, input);
-                let key = TlbKey { space: regime.space, input };
-                let access = access_of(transaction, regime);
-                match hit {
-                    Some(hit) if hit.permissions.allows(access) => {
-                        let granted = granted_by_hit(regime, &hit);
-                        if O::LISTENS {
-                            self.observe_looked_up(transaction, &key, Some(&hit));
-                            self.observe_granted(&self.origin(), transaction, &granted);
-                        }
-                        Ok(granted)
-                    }
-                    hit => {
-                        self.observe_looked_up(transaction, &key, hit.as_ref());
-                        self.walk_by_private_line(memory, transaction)
-                    }
-                }
-            }
-            Some(Line { treatment: Treatment::Bypass(regime), .. }) => {
-                let granted = bypass(transaction.iova.0, regime.input_attributes);
+        match tlb.look_up(&mut line.context, key.input) {
+            Some(hit) if hit.permissions.bits() & needed == needed => {
+                let granted = granted_by_hit(regime, &hit);
                 if O::LISTENS {
-                    self.observe_configured(transaction, EntryKind::Stage2);
+                    self.observe_looked_up(transaction, &key, Some(&hit));
                     self.observe_granted(&self.origin(), transaction, &granted);
                 }
                 Ok(granted)
             }
-            None => self.translate_by_actor(memory, transaction),
+            hit => {
+                self.observe_looked_up(transaction, &key, hit.as_ref());
+                self.walk_by_private_line(memory, transaction)
+            }
         }
     }
 
@@ -157,35 +147,29 @@ impl<O: Observer> Port<O> {
 
     /// Takes the outcome of the translation in flight: its record goes to the Event queue.
     pub fn finish(&mut self, translation: &Translation, outcome: &TranslationOutcome) {
+        self.settle(translation.transaction(), outcome);
+    }
+
+    #[inline(always)]
+    fn settle(&mut self, transaction: &Transaction, outcome: &TranslationOutcome) {
         let origin = self.origin();
-        let transaction = translation.transaction();
         match outcome {
             Ok(granted) => self.observe_granted(&origin, transaction, granted),
-            Err(refused) => {
-                self.smmu.record(transaction, refused);
-                let observation =
-                    Observation::Refused { transaction: *transaction, fault: refused.fault };
-                self.observer.observe(&origin, &observation);
-            }
+            Err(refused) => self.refuse(&origin, transaction, refused),
         }
+    }
+
+    #[cold]
+    fn refuse(&mut self, origin: &Origin, transaction: &Transaction, refused: &Refused) {
+        self.smmu.record(transaction, refused);
+        let observation = Observation::Refused { transaction: *transaction, fault: refused.fault };
+        self.observer.observe(origin, &observation);
     }
 
     #[inline]
     fn enter(&mut self) {
         self.begin = self.smmu.in_flight.enter(self.id, &self.smmu.structures.log);
         self.number += 1;
-    }
-
-    /// The private line holds the configuration of the transaction, whose input address is none
-    /// that the configuration refuses.
-    #[inline(always)]
-    fn knows(&self, transaction: &Transaction) -> bool {
-        self.smmu.generation() == self.generation
-            && self.lines[slot(transaction)].as_ref().is_some_and(|line| {
-                line.stream == transaction.stream
-                    && line.substream == transaction.substream
-                    && line.treatment.takes(transaction, &self.globals)
-            })
     }
 
     /// The observations that an actor would have led to, up to its look-up in the TLB.
@@ -243,20 +227,62 @@ impl<O: Observer> Port<O> {
         Translation::new(*transaction, self.begin, self.globals)
     }
 
-    /// Walks with the configuration of the private line, which stays as it is.
+    /// Walks with the configuration of the private line, which stays as it is, and fills: what a
+    /// [`Translation`] does from there on.
     #[inline(never)]
     fn walk_by_private_line<M: Memory>(
         &mut self,
         memory: &M,
         transaction: &Transaction,
     ) -> TranslationOutcome {
+        let origin = self.origin();
         let Some(Line { treatment: Treatment::Translate(regime), .. }) =
             &self.lines[slot(transaction)]
         else {
             unreachable!("the line was looked at");
         };
-        let mut translation = Translation::at_walk(*transaction, self.begin, self.globals, regime);
-        self.run(memory, &mut translation)
+        let mut walk = Walk::new(regime, transaction.iova.0, access_of(transaction, regime));
+        let mut answer = WalkAnswer::Start;
+        let walked = loop {
+            match walk.step(regime, answer) {
+                WalkStep::Read { pa, why } => {
+                    self.observer.observe(&origin, &Observation::Fetched { pa, why });
+                    answer = memory.read_word(pa).map_or(WalkAnswer::Aborted, WalkAnswer::Word);
+                }
+                WalkStep::Done(walked) => break walked,
+            }
+        };
+        let outcome = match walked {
+            Ok(walked) => {
+                let structures = &self.smmu.structures;
+                let (fill, _) = structures.fill(Structure::MainTlb, walked.entry, self.begin);
+                self.observer.observe(&origin, &fill);
+                Ok(granted_by_walk(regime, &walked))
+            }
+            Err(fault) => Err(Refused::by_policy(fault, regime, transaction)),
+        };
+        self.settle(transaction, &outcome);
+        outcome
+    }
+
+    /// Where no private line says how to translate: one may say that nothing is to be translated.
+    #[inline(never)]
+    fn translate_otherwise<M: Memory>(
+        &mut self,
+        memory: &M,
+        transaction: &Transaction,
+    ) -> TranslationOutcome {
+        self.enter();
+        let line = self.lines[slot(transaction)].as_ref().filter(|line| line.serves(transaction));
+        match line.map(|line| &line.treatment) {
+            Some(Treatment::Bypass(regime)) if self.smmu.generation() == self.generation => {
+                let granted = bypass(transaction.iova.0, regime.input_attributes);
+                self.observe_configured(transaction, EntryKind::Stage2);
+                self.observe_granted(&self.origin(), transaction, &granted);
+                Ok(granted)
+            }
+            _ => self.translate_by_actor(memory, transaction),
+        }
     }
 
     #[inline(never)]
@@ -298,15 +324,10 @@ impl<O: Observer> Port<O> {
         if self.smmu.generation() != self.generation {
             return;
         }
-        let (Treatment::Translate(regime) | Treatment::Bypass(regime)) = &treatment;
-        let context = self.smmu.structures.tlb.resolve(&regime.space);
+        let context = self.smmu.structures.tlb.resolve(&treatment.regime().space);
         let transaction = translation.transaction();
-        self.lines[slot(transaction)] = Some(Line {
-            stream: transaction.stream,
-            substream: transaction.substream,
-            treatment,
-            context,
-        });
+        let line = Line::new(transaction, treatment, context, &self.globals);
+        self.lines[slot(transaction)] = Some(line);
     }
 
     /// Of the transaction in flight, numbered from 0.

@@ -99,7 +99,13 @@ impl Structures {
         }
     }
 
-    fn fill(&self, structure: Structure, entry: TlbEntry, begin: Epoch) -> (Observation, Answer) {
+    #[inline(always)]
+    pub(crate) fn fill(
+        &self,
+        structure: Structure,
+        entry: TlbEntry,
+        begin: Epoch,
+    ) -> (Observation, Answer) {
         match self.tlb.fill(&entry, begin, &self.log) {
             Fill::Filled { number, evicted } => (
                 Observation::Filled { structure, number, entry, evicted: evicted.is_some() },

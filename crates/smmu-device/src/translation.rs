@@ -46,19 +46,23 @@ pub(crate) enum Treatment {
 }
 
 impl Treatment {
-    /// Whether the input address fits: the OAS where nothing is translated, the IAS where stage 1
-    /// is bypassed in front of stage 2. Otherwise it is an Address Size fault of stage 1, always
-    /// an abort and always recorded.
+    /// What the stream's STE and CD say.
     #[inline(always)]
-    pub(crate) fn takes(&self, transaction: &Transaction, globals: &Globals) -> bool {
-        let input = transaction.iova.0;
-        match self {
-            Self::Bypass(_) => globals.is_physical(input),
-            Self::Translate(Regime { stage1: None, .. }) => {
-                input >> globals.features.ias_bits() == 0
-            }
-            Self::Translate(_) => true,
-        }
+    pub(crate) fn regime(&self) -> &Regime {
+        let (Self::Bypass(regime) | Self::Translate(regime)) = self;
+        regime
+    }
+
+    /// Bits that an input address may not have: those above the OAS where nothing is translated,
+    /// above the IAS where stage 1 is bypassed in front of stage 2. Otherwise it is an Address
+    /// Size fault of stage 1, always an abort and always recorded.
+    pub(crate) fn refused_bits(&self, globals: &Globals) -> u64 {
+        let bits = match self {
+            Self::Bypass(_) => globals.features.oas_bits.into(),
+            Self::Translate(Regime { stage1: None, .. }) => globals.features.ias_bits().into(),
+            Self::Translate(_) => return 0,
+        };
+        u64::MAX.checked_shl(bits).unwrap_or(0)
     }
 }
 
@@ -91,21 +95,6 @@ type Next = Result<Step<TranslationOutcome>, Refused>;
 impl Translation {
     pub(crate) fn new(transaction: Transaction, begin: Epoch, globals: Globals) -> Self {
         let (phase, treatment) = (Phase::Begin, None);
-        Self { transaction, begin, globals, phase, treatment, overtaken: false }
-    }
-
-    /// A translation whose configuration its port knows and whose look-up found nothing that
-    /// allows the access: it begins with the walk.
-    #[inline]
-    pub(crate) fn at_walk(
-        transaction: Transaction,
-        begin: Epoch,
-        globals: Globals,
-        regime: &Regime,
-    ) -> Self {
-        let access = access_of(&transaction, regime);
-        let phase = Phase::Walk(Walk::new(regime, transaction.iova.0, access));
-        let treatment = Some(Treatment::Translate(*regime));
         Self { transaction, begin, globals, phase, treatment, overtaken: false }
     }
 
@@ -144,11 +133,11 @@ impl Translation {
     /// All configuration is known: bypass, or look the translation up.
     fn treat(&mut self, treatment: Treatment) -> Next {
         self.treatment = Some(treatment);
-        let (Treatment::Bypass(regime) | Treatment::Translate(regime)) = &treatment;
-        if !treatment.takes(&self.transaction, &self.globals) {
-            return Err(Refused::bypass_address_size(access_of(&self.transaction, regime)));
-        }
         let input = self.transaction.iova.0;
+        if input & treatment.refused_bits(&self.globals) != 0 {
+            let access = access_of(&self.transaction, treatment.regime());
+            return Err(Refused::bypass_address_size(access));
+        }
         match &treatment {
             Treatment::Bypass(regime) => Ok(Step::Done(Ok(bypass(input, regime.input_attributes)))),
             Treatment::Translate(regime) => {
@@ -275,7 +264,12 @@ fn unexpected(answer: &Answer) -> ! {
 /// The access after the overrides of the STE.
 #[inline(always)]
 pub(crate) fn access_of(transaction: &Transaction, regime: &Regime) -> Access {
-    overridden(transaction.access, regime.privilege_override, regime.instruction_override)
+    overridden_by(transaction.access, regime)
+}
+
+#[inline(always)]
+pub(crate) fn overridden_by(access: Access, regime: &Regime) -> Access {
+    overridden(access, regime.privilege_override, regime.instruction_override)
 }
 
 #[inline(always)]
@@ -288,7 +282,8 @@ pub(crate) fn granted_by_hit(regime: &Regime, hit: &Hit) -> Granted {
     }
 }
 
-fn granted_by_walk(regime: &Regime, walked: &Walked) -> Granted {
+#[inline(always)]
+pub(crate) fn granted_by_walk(regime: &Regime, walked: &Walked) -> Granted {
     Granted {
         output: walked.output,
         attributes: walked.entry.attributes,

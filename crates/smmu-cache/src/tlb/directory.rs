@@ -136,6 +136,8 @@ pub(super) struct Directory {
     free: Vec<u32>,
     by_name: FxHashMap<SpaceTag, u32>,
     ordered: BTreeSet<(SpaceTag, u32)>,
+    /// The last name asked for, while its number is live: fills come in bursts of one.
+    recent: Option<(SpaceTag, u32)>,
 }
 
 impl Directory {
@@ -154,6 +156,7 @@ impl Directory {
             free: Vec::new(),
             by_name: FxHashMap::default(),
             ordered: BTreeSet::new(),
+            recent: None,
         }
     }
 
@@ -164,9 +167,25 @@ impl Directory {
             || free >= names.iter().filter(|name| !self.by_name.contains_key(name)).count()
     }
 
+    /// The live number of an address space.
+    #[inline]
+    pub(super) fn find(&mut self, name: SpaceTag) -> Option<u32> {
+        match self.recent {
+            Some((recent, id)) if recent == name => Some(id),
+            _ => self.find_by_name(name),
+        }
+    }
+
+    #[inline(never)]
+    fn find_by_name(&mut self, name: SpaceTag) -> Option<u32> {
+        let id = *self.by_name.get(&name)?;
+        self.recent = Some((name, id));
+        Some(id)
+    }
+
     /// The number of an address space, a new one where it has none.
     pub(super) fn intern(&mut self, name: SpaceTag) -> u32 {
-        if let Some(&id) = self.by_name.get(&name) {
+        if let Some(id) = self.find(name) {
             return id;
         }
         let id = self.free.pop().unwrap_or(self.records.len() as u32);
@@ -178,6 +197,11 @@ impl Directory {
         self.by_name.insert(name, id);
         self.ordered.insert((name, id));
         id
+    }
+
+    /// Whether a number is in use; 0, which an empty way bears, never is.
+    pub(super) fn is_live(&self, id: u32) -> bool {
+        self.record(id).live
     }
 
     pub(super) fn record(&self, id: u32) -> &Record {
@@ -199,6 +223,7 @@ impl Directory {
         let residents = std::mem::take(&mut record.residents);
         (record.live, record.head, record.dead) = (false, NOWHERE, dead);
         self.by_name.remove(&record.name);
+        self.recent = None;
         self.ordered.remove(&(record.name, id));
         if dead == 0 {
             self.free.push(id);
@@ -247,6 +272,7 @@ impl Clone for Directory {
             free: self.free.clone(),
             by_name: self.by_name.clone(),
             ordered: self.ordered.clone(),
+            recent: self.recent,
         }
     }
 }

@@ -183,20 +183,19 @@ impl Tlb {
         // Checked after the words were read: had a number been retired and given to another
         // address space before, the new generation would be seen here (the fences in `Sets`
         // order it). So a hit is never one of somebody else.
-        if self.generation.load(Ordering::Acquire) == context.generation {
-            return found.hit(input);
-        }
-        self.look_up_anew(context, input)
+        let current = self.generation.load(Ordering::Acquire) == context.generation;
+        let found = if current { found } else { self.find_anew(context, input) };
+        found.hit(input)
     }
 
     #[cold]
     #[inline(never)]
-    fn look_up_anew(&self, context: &mut Context, input: u64) -> Option<Hit> {
+    fn find_anew(&self, context: &mut Context, input: u64) -> Found {
         loop {
             *context = self.resolve(&context.space);
             let found = self.find(context, input);
             if self.generation.load(Ordering::Acquire) == context.generation {
-                return found.hit(input);
+                return found;
             }
         }
     }
@@ -207,7 +206,7 @@ impl Tlb {
             return Found::NOTHING;
         }
         let found = self.find_in(&context.own, input);
-        if found.is_hit() { found } else { self.find_global(context, input) }
+        if found.is_hit() { found } else { self.find_global(&context.global, input) }
     }
 
     #[inline(always)]
@@ -219,8 +218,8 @@ impl Tlb {
     }
 
     #[inline(never)]
-    fn find_global(&self, context: &Context, input: u64) -> Found {
-        self.find_in(&context.global, input)
+    fn find_global(&self, space: &Space, input: u64) -> Found {
+        self.find_in(space, input)
     }
 
     /// Holds `entry`, which a transaction made that began at `begin`.
@@ -233,9 +232,18 @@ impl Tlb {
             return Fill::Overtaken;
         }
         let name = self.name(&entry.space, entry.global);
-        self.make_room(&mut ledger, &[name]);
-        let (number, evicted) = ledger.place(self.sets.as_ref(), name, entry);
+        let id = match ledger.directory.find(name) {
+            Some(id) => id,
+            None => self.intern(&mut ledger, name),
+        };
+        let (number, evicted) = ledger.place(self.sets.as_ref(), id, entry);
         Fill::Filled { number, evicted }
+    }
+
+    #[cold]
+    fn intern(&self, ledger: &mut Ledger, name: SpaceTag) -> u32 {
+        self.make_room(ledger, &[name]);
+        ledger.directory.intern(name)
     }
 
     /// Drops exactly what `scope` covers; returns how many entries that were.
@@ -324,24 +332,20 @@ impl Clone for Tlb {
 }
 
 impl Ledger {
-    fn place(
-        &mut self,
-        sets: Option<&Sets>,
-        name: SpaceTag,
-        entry: &TlbEntry,
-    ) -> (u64, Option<Evicted>) {
-        let id = self.directory.intern(name);
+    /// Holds `entry` under the live number `id`; gives the number of the fill.
+    #[inline]
+    fn place(&mut self, sets: Option<&Sets>, id: u32, entry: &TlbEntry) -> (u64, Option<Evicted>) {
         self.directory.record_mut(id).announce(entry);
         self.fills += 1;
-        let filled = Numbered { number: self.fills, entry: *entry };
+        let number = self.fills;
         let evicted = match (&mut self.slots, sets) {
-            (Some(slots), Some(sets)) => slots.place(sets, &mut self.directory, id, &filled),
+            (Some(slots), Some(sets)) => slots.place(sets, &mut self.directory, id, number, entry),
             _ => {
-                unbounded::place(self.directory.record_mut(id), &filled);
+                unbounded::place(self.directory.record_mut(id), number, entry);
                 None
             }
         };
-        (filled.number, evicted)
+        (number, evicted)
     }
 
     fn drop_within(&mut self, sets: Option<&Sets>, id: u32, scope: &TlbScope) -> u32 {

@@ -65,35 +65,108 @@ impl<const W: usize> Block<W> {
         quiet.then_some(found)
     }
 
-    fn way(&self, way: usize) -> Way<'_> {
-        Way {
-            sequence: &self.sequence,
-            tag: &self.tags[way],
-            data: &self.data[way],
-            number: &self.numbers[way],
-        }
+    fn part(&self) -> Part<'_> {
+        let Self { tags, data, numbers, sequence } = self;
+        Part { sequence, tags, data, numbers }
     }
 }
 
-/// One way, as a writer sees it.
-struct Way<'a> {
+/// The ways of a block, as a writer sees them. Only under the writers' lock.
+#[derive(Clone, Copy)]
+struct Part<'a> {
     sequence: &'a AtomicU64,
-    tag: &'a AtomicU64,
-    data: &'a AtomicU64,
-    number: &'a AtomicU64,
+    tags: &'a [AtomicU64],
+    data: &'a [AtomicU64],
+    numbers: &'a [AtomicU64],
 }
 
-impl Way<'_> {
-    /// Only under the writers' lock.
-    fn write(&self, tag: u64, data: u64, number: u64) {
+impl Part<'_> {
+    #[inline]
+    fn position(&self, wanted: impl Fn(u64) -> bool) -> Option<usize> {
+        self.tags.iter().position(|tag| wanted(tag.load(Ordering::Relaxed)))
+    }
+
+    #[inline]
+    fn write(&self, way: usize, tag: u64, data: u64, number: u64) {
         let before = self.sequence.load(Ordering::Relaxed);
         self.sequence.store(before.wrapping_add(1), Ordering::Relaxed);
         // Whoever reads one of the words below and fences sees the odd number above.
         fence(Ordering::Release);
-        self.tag.store(tag, Ordering::Relaxed);
-        self.data.store(data, Ordering::Relaxed);
-        self.number.store(number, Ordering::Relaxed);
+        self.tags[way].store(tag, Ordering::Relaxed);
+        self.data[way].store(data, Ordering::Relaxed);
+        self.numbers[way].store(number, Ordering::Relaxed);
         self.sequence.store(before.wrapping_add(2), Ordering::Release);
+    }
+}
+
+/// A set, as a writer sees it. Only under the writers' lock.
+#[derive(Clone, Copy)]
+pub(super) struct Set<'a> {
+    first: Part<'a>,
+    /// The other blocks of a set that is too large for one.
+    rest: &'a [Block<8>],
+    ways: usize,
+}
+
+impl<'a> Set<'a> {
+    #[inline]
+    fn new<const W: usize>(first: &'a Block<W>, rest: &'a [Block<8>], ways: usize) -> Self {
+        Self { first: first.part(), rest, ways }
+    }
+
+    /// The block of a way, and its place there.
+    #[inline]
+    fn part_of(&self, way: usize) -> (Part<'a>, usize) {
+        match self.rest {
+            [] => (self.first, way),
+            _ if way < 8 => (self.first, way),
+            rest => (rest[way / 8 - 1].part(), way % 8),
+        }
+    }
+
+    /// Ways.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.ways
+    }
+
+    /// The first way whose tag is `wanted`.
+    #[inline]
+    pub(super) fn position(&self, wanted: impl Fn(u64) -> bool) -> Option<usize> {
+        let rest = || {
+            let mut parts = (8..).step_by(8).zip(self.rest);
+            parts.find_map(|(way, block)| Some(way + block.part().position(&wanted)?))
+        };
+        // The last block may have ways to spare.
+        self.first.position(&wanted).or_else(rest).filter(|&way| way < self.ways)
+    }
+
+    /// The tag in a way.
+    #[inline]
+    pub(super) fn tag(&self, way: usize) -> u64 {
+        let (part, way) = self.part_of(way);
+        part.tags[way].load(Ordering::Relaxed)
+    }
+
+    /// Puts words into a way.
+    #[inline]
+    pub(super) fn write(&self, way: usize, tag: u64, data: u64, number: u64) {
+        let (part, way) = self.part_of(way);
+        part.write(way, tag, data, number);
+    }
+
+    /// Empties a way.
+    pub(super) fn clear(&self, way: usize) {
+        self.write(way, 0, 0, 0);
+    }
+
+    fn copy_to(&self, other: &Self) {
+        for way in 0..self.ways {
+            let (part, at) = self.part_of(way);
+            let [tag, data, number] =
+                [part.tags, part.data, part.numbers].map(|words| words[at].load(Ordering::Relaxed));
+            other.write(way, tag, data, number);
+        }
     }
 }
 
@@ -123,9 +196,9 @@ fn set_index(space: &Space, input: u64, size: u32, mask: usize) -> usize {
     ((input >> size) ^ space.mix) as usize & mask
 }
 
-/// The smallest size that may be there, which is the only one as a rule. One function for each
-/// number of ways, and nothing but tail calls to what is rare: so it needs no stack.
-#[inline(never)]
+/// The smallest size that may be there, which is the only one as a rule, and nothing but tail calls
+/// to what is rare.
+#[inline(always)]
 fn find_in<const W: usize>(blocks: &[Block<W>], space: &Space, input: u64) -> Found {
     let sizes = space.sizes(input);
     if sizes == 0 {
@@ -134,7 +207,8 @@ fn find_in<const W: usize>(blocks: &[Block<W>], space: &Space, input: u64) -> Fo
     let bit = sizes & sizes.wrapping_neg();
     let set = set_index(space, input, SIZE_MIN + sizes.trailing_zeros(), blocks.len() - 1);
     match blocks[set].try_read(space.tag | words::page_by_bit(input, bit)) {
-        Some(found) if found.is_hit() || sizes == bit => found.narrow(input, bit),
+        Some(found) if found.is_hit() => found.narrow(input, bit),
+        Some(_) if sizes == bit => Found::NOTHING,
         Some(_) => find_sizes(blocks, space, input, sizes ^ bit),
         None => find_sizes(blocks, space, input, sizes),
     }
@@ -217,6 +291,15 @@ impl Sets {
     #[inline(always)]
     pub(super) fn find(&self, space: &Space, input: u64) -> Found {
         match &self.array {
+            // What most TLBs have: part of the caller's code.
+            Array::Four(blocks) => find_in(blocks, space, input),
+            _ => self.find_elsewhere(space, input),
+        }
+    }
+
+    #[inline(never)]
+    fn find_elsewhere(&self, space: &Space, input: u64) -> Found {
+        match &self.array {
             Array::One(blocks) => find_in(blocks, space, input),
             Array::Two(blocks) => find_in(blocks, space, input),
             Array::Four(blocks) => find_in(blocks, space, input),
@@ -226,30 +309,28 @@ impl Sets {
         }
     }
 
-    fn way(&self, set: usize, way: usize) -> Way<'_> {
+    /// A set, for writers.
+    #[inline(always)]
+    pub(super) fn set(&self, set: usize) -> Set<'_> {
         match &self.array {
-            Array::One(blocks) => blocks[set].way(way),
-            Array::Two(blocks) => blocks[set].way(way),
-            Array::Four(blocks) => blocks[set].way(way),
-            Array::Eight(blocks) => blocks[set].way(way),
-            Array::Sixteen(blocks) => blocks[set].way(way),
-            Array::Many { blocks, per_set } => blocks[set * per_set + way / 8].way(way % 8),
+            Array::Four(blocks) => Set::new(&blocks[set], &[], self.ways),
+            _ => self.set_elsewhere(set),
         }
     }
 
-    /// The tag in a way. Only under the writers' lock.
-    pub(super) fn tag(&self, set: usize, way: usize) -> u64 {
-        self.way(set, way).tag.load(Ordering::Relaxed)
-    }
-
-    /// Puts words into a way. Only under the writers' lock.
-    pub(super) fn write(&self, set: usize, way: usize, tag: u64, data: u64, number: u64) {
-        self.way(set, way).write(tag, data, number);
-    }
-
-    /// Empties a way. Only under the writers' lock.
-    pub(super) fn clear(&self, set: usize, way: usize) {
-        self.write(set, way, 0, 0, 0);
+    #[inline(never)]
+    fn set_elsewhere(&self, set: usize) -> Set<'_> {
+        match &self.array {
+            Array::One(blocks) => Set::new(&blocks[set], &[], self.ways),
+            Array::Two(blocks) => Set::new(&blocks[set], &[], self.ways),
+            Array::Four(blocks) => Set::new(&blocks[set], &[], self.ways),
+            Array::Eight(blocks) => Set::new(&blocks[set], &[], self.ways),
+            Array::Sixteen(blocks) => Set::new(&blocks[set], &[], self.ways),
+            Array::Many { blocks, per_set } => {
+                let (first, rest) = (set * per_set, set * per_set + 1..(set + 1) * per_set);
+                Set::new(&blocks[first], &blocks[rest], self.ways)
+            }
+        }
     }
 }
 
@@ -257,12 +338,7 @@ impl Clone for Sets {
     /// Only under the writers' lock.
     fn clone(&self) -> Self {
         let copy = Self::new(self.sets as u32, self.ways as u32);
-        for (set, way) in (0..self.sets).flat_map(|set| (0..self.ways).map(move |way| (set, way))) {
-            let words = self.way(set, way);
-            let [tag, data, number] =
-                [words.tag, words.data, words.number].map(|word| word.load(Ordering::Relaxed));
-            copy.write(set, way, tag, data, number);
-        }
+        (0..self.sets).for_each(|set| self.set(set).copy_to(&copy.set(set)));
         copy
     }
 }
@@ -282,8 +358,9 @@ mod tests {
         space.add_size(0, SIZE_MIN);
         let stop = AtomicBool::new(false);
         let write = || {
+            let set = sets.set(0);
             for number in (2..).take_while(|_| !stop.load(Ordering::Relaxed)) {
-                sets.write(0, 2, words::page((number % 2) << 12, SIZE_MIN), WORDS | number, number);
+                set.write(2, words::page((number % 2) << 12, SIZE_MIN), WORDS | number, number);
             }
         };
         let read = |page: u64| {
@@ -312,9 +389,9 @@ mod proof {
     fn a_quiet_read_is_of_one_moment() {
         loom::model(|| {
             let block = Arc::new(Block::<1>::default());
-            block.way(0).write(1, 10, 100);
+            block.part().write(0, 1, 10, 100);
             let written = Arc::clone(&block);
-            let writer = loom::thread::spawn(move || written.way(0).write(2, 20, 200));
+            let writer = loom::thread::spawn(move || written.part().write(0, 2, 20, 200));
             for tag in 1..=2 {
                 if let Some(found) = block.try_read(tag).filter(|found| found.is_hit()) {
                     assert_eq!((found.data, found.number), (10 * tag, 100 * tag));
@@ -336,7 +413,7 @@ mod proof {
             let (written, bumped) = (Arc::clone(&block), Arc::clone(&generation));
             let writer = loom::thread::spawn(move || {
                 bumped.fetch_add(1, Ordering::SeqCst);
-                written.way(0).write(1, 10, 100);
+                written.part().write(0, 1, 10, 100);
             });
             if block.try_read(1).is_some_and(Found::is_hit) {
                 assert_eq!(generation.load(Ordering::Acquire), 1);

@@ -1,10 +1,10 @@
 //! The writers' side of a set-associative TLB: what each slot was made from, and who goes next.
 
-use smmu_arch::TlbScope;
+use smmu_arch::{TlbEntry, TlbScope};
 
 use super::directory::{Directory, NOWHERE};
 use super::geometry::Replacement;
-use super::sets::Sets;
+use super::sets::{Set, Sets};
 use super::{Evicted, Numbered, words};
 
 /// Neighbours of a slot in the list of its address space.
@@ -60,51 +60,49 @@ impl Slots {
         sets: &Sets,
         directory: &mut Directory,
         id: u32,
-        filled: &Numbered,
+        number: u64,
+        entry: &TlbEntry,
     ) -> Option<Evicted> {
-        let size = u32::from(filled.entry.size_log2);
-        let tag = words::tag(id, words::page(filled.entry.input, size));
-        let set = sets.set_of(&directory.record(id).space, filled.entry.input, size);
-        let (way, victim) = self.choose(sets, directory, set, tag);
+        let size = u32::from(entry.size_log2);
+        let tag = words::tag(id, words::page(entry.input, size));
+        let set = sets.set_of(&directory.record(id).space, entry.input, size);
+        let ways = sets.set(set);
+        let (way, victim) = self.choose(set, &ways, directory, tag);
         let slot = set * sets.ways() + way;
         let evicted = match victim {
-            Victim::Valid(of) => self.evict(directory, of, slot),
+            Victim::Valid(_) => self.held[slot].as_ref().map(Evicted::from),
             _ => None,
         };
-        if let Victim::Dead(of) = victim {
-            directory.bury(of);
-        }
-        if !matches!(victim, Victim::Same) {
-            self.link(directory, id, slot);
-        }
-        self.held[slot] = Some(*filled);
-        sets.write(set, way, tag, words::data(&filled.entry), filled.number);
+        self.hand_over(directory, slot, &victim, id);
+        self.held[slot] = Some(Numbered { number, entry: *entry });
+        ways.write(way, tag, words::data(entry), number);
         evicted
     }
 
+    #[inline]
     fn choose(
         &mut self,
-        sets: &Sets,
-        directory: &Directory,
         set: usize,
+        ways: &Set<'_>,
+        directory: &Directory,
         tag: u64,
     ) -> (usize, Victim) {
-        let mut vacant = None;
-        for way in 0..sets.ways() {
-            let other = sets.tag(set, way);
-            if other == tag {
-                return (way, Victim::Same);
-            }
-            if vacant.is_none() && other == 0 {
-                vacant = Some((way, Victim::Empty));
-            } else if vacant.is_none() && !directory.record(words::space_of(other)).live {
-                vacant = Some((way, Victim::Dead(words::space_of(other))));
+        if let Some(way) = ways.position(|other| other == tag) {
+            return (way, Victim::Same);
+        }
+        let owner = |way: usize| words::space_of(ways.tag(way));
+        // Most ways belong to the one that fills, and that one is live.
+        let id = words::space_of(tag);
+        let is_free =
+            |other| words::space_of(other) != id && !directory.is_live(words::space_of(other));
+        match ways.position(is_free) {
+            Some(way) if owner(way) == 0 => (way, Victim::Empty),
+            Some(way) => (way, Victim::Dead(owner(way))),
+            None => {
+                let way = self.next_victim(set, ways.len());
+                (way, Victim::Valid(owner(way)))
             }
         }
-        vacant.unwrap_or_else(|| {
-            let way = self.next_victim(set, sets.ways());
-            (way, Victim::Valid(words::space_of(sets.tag(set, way))))
-        })
     }
 
     fn next_victim(&mut self, set: usize, ways: usize) -> usize {
@@ -127,9 +125,17 @@ impl Slots {
         mixed ^ mixed >> 31
     }
 
-    fn evict(&mut self, directory: &mut Directory, id: u32, slot: usize) -> Option<Evicted> {
-        self.unlink(directory, id, slot);
-        self.held[slot].as_ref().map(Evicted::from)
+    /// Puts a slot into the list of `id`, if it is not there already.
+    #[inline]
+    fn hand_over(&mut self, directory: &mut Directory, slot: usize, victim: &Victim, id: u32) {
+        match *victim {
+            Victim::Same => return,
+            Victim::Valid(of) if of == id => return,
+            Victim::Valid(of) => self.unlink(directory, of, slot),
+            Victim::Dead(of) => directory.bury(of),
+            Victim::Empty => {}
+        }
+        self.link(directory, id, slot);
     }
 
     /// Drops the entries of `id` that `scope`, which names addresses, covers.
@@ -183,7 +189,7 @@ impl Slots {
     ) -> Option<usize> {
         let tag = words::tag(id, words::page(input, size));
         let set = sets.set_of(&directory.record(id).space, input, size);
-        let way = (0..sets.ways()).find(|&way| sets.tag(set, way) == tag)?;
+        let way = sets.set(set).position(|other| other == tag)?;
         Some(set * sets.ways() + way)
     }
 
@@ -198,7 +204,7 @@ impl Slots {
         if !self.held[slot].as_ref().is_some_and(|held| scope.covers(&held.entry)) {
             return 0;
         }
-        sets.clear(slot / sets.ways(), slot % sets.ways());
+        sets.set(slot / sets.ways()).clear(slot % sets.ways());
         self.unlink(directory, id, slot);
         self.held[slot] = None;
         1
@@ -239,7 +245,7 @@ impl Slots {
     /// Empties every slot, dead or alive. The directory must have forgotten them.
     pub(super) fn clear(&mut self, sets: &Sets) {
         for (slot, held) in self.held.iter_mut().enumerate() {
-            sets.clear(slot / sets.ways(), slot % sets.ways());
+            sets.set(slot / sets.ways()).clear(slot % sets.ways());
             *held = None;
         }
     }

@@ -1,6 +1,6 @@
 //! Lines of a TLB that forgets nothing by itself: a map for each address space.
 
-use smmu_arch::TlbScope;
+use smmu_arch::{TlbEntry, TlbScope};
 
 use super::Numbered;
 use super::directory::Record;
@@ -25,10 +25,9 @@ pub(super) fn find(space: &Space, input: u64) -> Found {
 }
 
 /// Holds an entry; an older one of the same page goes.
-pub(super) fn place(record: &mut Record, filled: &Numbered) {
-    let Numbered { number, entry } = *filled;
+pub(super) fn place(record: &mut Record, number: u64, entry: &TlbEntry) {
     let page = words::page(entry.input, entry.size_log2.into());
-    let line = Line { data: words::data(&entry), number, entry };
+    let line = Line { data: words::data(entry), number, entry: *entry };
     if record.space.lines.write().insert(page, line).is_none() {
         record.residents += 1;
     }

@@ -24,7 +24,7 @@ pub(super) const SIZE_MAX: u32 = 52;
 pub(super) const SIZES: usize = (SIZE_MAX - SIZE_MIN + 1) as usize;
 
 const SPACE_SHIFT: u32 = 44;
-const PAGE_BITS: u64 = (1 << 42) - 1;
+const PAGE_WIDTH: u32 = 42;
 
 /// Whether some entry could translate `input`.
 #[inline]
@@ -46,7 +46,7 @@ pub(super) const fn fits(entry: &TlbEntry) -> bool {
 /// 2^(12+n) bytes. The bit rather than its number, because look-ups have it at hand.
 #[inline]
 pub(super) const fn page_by_bit(input: u64, bit: u64) -> u64 {
-    (input >> (SIZE_MIN - 1) & (bit << 1).wrapping_neg() | bit) & PAGE_BITS
+    (input << (64 - PAGE_WIDTH - SIZE_MIN + 1) >> (64 - PAGE_WIDTH) | bit) & bit.wrapping_neg()
 }
 
 /// The page part of a tag: the page of 2^`size` bytes around `input`.
@@ -80,6 +80,10 @@ pub(super) fn data(entry: &TlbEntry) -> u64 {
         | u64::from(entry.attributes.memory.0)
 }
 
+/// By the bits of the data word; 3 is none.
+const SHAREABILITIES: [Shareability; 4] =
+    [Shareability::Non, Shareability::Inner, Shareability::Outer, Shareability::Outer];
+
 /// What a look-up found. Two words, so that it travels in registers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
@@ -110,11 +114,7 @@ impl Found {
         if !self.is_hit() {
             return None;
         }
-        let shareability = match self.data >> 8 & 3 {
-            0 => Shareability::Non,
-            1 => Shareability::Inner,
-            _ => Shareability::Outer,
-        };
+        let shareability = SHAREABILITIES[(self.data >> 8 & 3) as usize];
         Some(Hit {
             output: Pa((self.data >> 24) << 12 | input & 0xfff),
             permissions: Permissions::from_bits((self.data >> 12) as u16),
@@ -132,7 +132,7 @@ mod tests {
     fn the_lowest_set_bit_of_a_page_tells_its_size() {
         assert_eq!(page(0x1234, 12), 0x3);
         assert_eq!(page(0x0040_0000, 21), 0x800 | 0x200);
-        assert_eq!(page(0xffff_ffff_ffff_f000, 12), PAGE_BITS);
+        assert_eq!(page(0xffff_ffff_ffff_f000, 12), (1 << PAGE_WIDTH) - 1);
         assert_eq!(page(0, 52), 1 << 40);
         assert_eq!(page(!0, 52), 1 << 41 | 1 << 40);
     }
@@ -148,6 +148,6 @@ mod tests {
     #[test]
     fn a_tag_names_its_space() {
         assert_eq!(tag(5, 3), 0x0000_5000_0000_0003);
-        assert_eq!(space_of(tag(SPACE_ID_MAX, PAGE_BITS)), SPACE_ID_MAX);
+        assert_eq!(space_of(tag(SPACE_ID_MAX, (1 << PAGE_WIDTH) - 1)), SPACE_ID_MAX);
     }
 }
