@@ -9,4 +9,5 @@ mod manifests;
 mod repository;
 mod rooms;
 mod sources;
+mod test_points;
 mod walls;

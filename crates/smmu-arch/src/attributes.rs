@@ -60,17 +60,21 @@ impl Attributes {
     pub const DEFAULT: Self =
         Self { memory: MemoryType::NORMAL_WB, shareability: Shareability::Non };
 
+    /// A type with the shareability that is asked for: Device memory and fully Non-cacheable memory
+    /// are Outer Shareable whatever it is.
+    #[inline(always)]
+    #[must_use]
+    pub fn new(memory: MemoryType, shareability: Shareability) -> Self {
+        let outer = memory.is_device() || memory == MemoryType::NORMAL_NC;
+        Self { memory, shareability: if outer { Shareability::Outer } else { shareability } }
+    }
+
     /// Combines the attributes of two stages: the stronger type of each of inner and outer, the
-    /// wider shareability; Device memory and fully Non-cacheable memory are Outer Shareable.
+    /// wider shareability.
     #[must_use]
     pub fn combine(self, other: Self) -> Self {
-        let memory = combine_types(self.memory, other.memory);
-        let shareability = if memory.is_device() || memory == MemoryType::NORMAL_NC {
-            Shareability::Outer
-        } else {
-            self.shareability.max(other.shareability)
-        };
-        Self { memory, shareability }
+        let shareability = self.shareability.max(other.shareability);
+        Self::new(combine_types(self.memory, other.memory), shareability)
     }
 
     /// Stage 2 leaf attributes from the 4-bit MemAttr field without S2FWB, and SH.

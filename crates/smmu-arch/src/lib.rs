@@ -22,6 +22,8 @@ mod descriptor;
 mod event;
 mod fault;
 mod features;
+#[allow(unreachable_pub, reason = "they stand in signatures that modular-bitfield generates")]
+mod field_types;
 mod granule;
 mod ids;
 mod invalidation;
@@ -32,7 +34,7 @@ mod permissions;
 #[allow(unreachable_pub, reason = "constructors that modular-bitfield generates")]
 mod pri;
 mod promise;
-mod queue_layout;
+
 mod regime;
 pub mod registers;
 mod rules;
@@ -75,7 +77,6 @@ pub use observation::{Observation, Origin, Path, TransactionId};
 pub use permissions::{Permissions, StageRights};
 pub use pri::PageRequest;
 pub use promise::Promise;
-pub use queue_layout::Field;
 pub use regime::{FaultPolicy, Regime, Stage1Half, Stage1Regime, Stage2Regime, TableRoot};
 pub use ste::{
     CdFormat, DefaultSubstream, Eats, IllegalSte, InstructionOverride, PrivilegeOverride, Ste,

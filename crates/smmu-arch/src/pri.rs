@@ -6,25 +6,22 @@ use std::fmt;
 
 use modular_bitfield::specifiers::*;
 
-use crate::queue_layout::{
-    self, Address63To12, Field, Number9, StreamIdField, SubstreamIdField, layout,
-};
-use crate::{Iova, StreamId, SubstreamId};
+use crate::field_types::{Address63To12, Number9, StreamIdField, SubstreamIdField};
+use crate::layout::{self, layout};
+use crate::{FieldInfo, Iova, StreamId, SubstreamId};
 
 layout! {
-    struct PageRequestWords: 2 words, 128 bits {
-        stream: StreamIdField = "StreamID",
-        substream: SubstreamIdField = "SubstreamID",
-        #[skip] __: B6,
-        privileged: bool = "Priv",
-        execute: bool = "X",
-        read: bool = "R",
-        write: bool = "W",
-        last: bool = "Last",
-        ssv: bool = "SSV",
-        group: Number9 = "PRGIndex",
-        #[skip] __: B3,
-        address: Address63To12 = "Address",
+    PageRequestWords(128) as [u64; 2] {
+        StreamID stream: StreamIdField;
+        SubstreamID substream: SubstreamIdField [B6];
+        Priv privileged: bool;
+        X execute: bool;
+        R read: bool;
+        W write: bool;
+        Last last: bool;
+        SSV ssv: bool;
+        PRGIndex group: Number9 [B3];
+        Address address: Address63To12;
     }
 }
 
@@ -86,10 +83,10 @@ impl PageRequest {
             .into_words()
     }
 
-    /// The named fields of the record, lowest bit first.
+    /// The named fields of the record and their bits, lowest bit first.
     #[must_use]
-    pub fn fields(&self) -> Vec<Field> {
-        queue_layout::fields(PageRequestWords::RUNS, &self.encode())
+    pub fn fields(&self) -> Vec<(FieldInfo, u64)> {
+        layout::read(PageRequestWords::FIELDS, &self.encode())
     }
 
     /// A PCI Express Stop Marker: the endpoint is done with a PASID. It is never answered.

@@ -9,7 +9,7 @@ use modular_bitfield::prelude::*;
 layout! {
     /// Bits of a Level-1 Stream Table Descriptor.
     #[repr(u64)]
-    L1StdWord(64) {
+    pub L1StdWord(64) {
         /// log2 of the entries, plus 1.
         Span span: B5 [B1];
         /// Table address bits 55:6.
@@ -65,7 +65,7 @@ impl L1Std {
 layout! {
     /// Bits of a Level-1 Context Descriptor.
     #[repr(u64)]
-    L1CdWord(64) {
+    pub L1CdWord(64) {
         /// Valid.
         V v: bool [B11];
         /// Table address bits 55:12.

@@ -128,7 +128,7 @@ fn every_field_is_shown_where_the_sheet_has_it() {
     for row in non_secure(&sheet).filter(|row| row.name != "CMD_CFGI_ALL") {
         let shown: Vec<_> = Command::fields_of(&words(row.words()))
             .into_iter()
-            .map(|field| (field.name.to_owned(), field.msb, field.lsb))
+            .map(|(field, _)| (field.name.to_owned(), field.msb, field.lsb))
             .collect();
         let listed: Vec<_> = row
             .fields

@@ -89,7 +89,7 @@ fn every_field_is_shown_where_the_sheet_has_it() {
         let shown: Vec<_> = decode(empty(row))
             .fields()
             .into_iter()
-            .map(|field| (field.name.to_owned(), field.msb, field.lsb))
+            .map(|(field, _)| (field.name.to_owned(), field.msb, field.lsb))
             .collect();
         let listed: Vec<_> =
             sheet.fields(row).into_iter().map(|field| (field.name, field.msb, field.lsb)).collect();

@@ -32,7 +32,7 @@ fn every_field_is_shown_where_the_sheet_has_it() {
     let shown: Vec<_> = PageRequest::decode(&[0; 2])
         .fields()
         .into_iter()
-        .map(|field| (field.name.to_owned(), field.msb, field.lsb))
+        .map(|(field, _)| (field.name.to_owned(), field.msb, field.lsb))
         .collect();
     let mut listed: Vec<_> =
         sheet().field.into_iter().map(|field| (field.name, field.msb, field.lsb)).collect();

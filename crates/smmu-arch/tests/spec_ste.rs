@@ -324,6 +324,31 @@ fn s1contextptr_beyond_the_oas_is_a_configuration_error_from_v3_1() {
 }
 
 #[test]
+fn stage_2_starts_where_s2tg_s2sl0_and_s2t0sz_fit_together() {
+    let (range, start) = (Err(IllegalSte::S2T0szMax), Err(IllegalSte::S2Start));
+    // S2TG, S2SL0, input bits, IDR3.STT.
+    let rows = [
+        (Granule::K4, 0, 24, false, range),
+        (Granule::K4, 0, 25, false, Ok(())),
+        (Granule::K4, 0, 40, true, start),
+        (Granule::K4, 1, 40, true, Ok(())),
+        (Granule::K4, 1, 43, true, Ok(())),
+        (Granule::K4, 1, 44, true, start),
+        (Granule::K4, 1, 30, true, start),
+        (Granule::K4, 1, 31, true, Ok(())),
+        (Granule::K4, 3, 25, true, Ok(())),
+        (Granule::K4, 3, 25, false, start),
+        (Granule::K16, 3, 48, true, start),
+        (Granule::K64, 3, 48, true, start),
+    ];
+    for (granule, s2_sl0, bits, stt, expected) in rows {
+        let ste = Ste { s2_tg: Some(granule), s2_sl0, s2_t0sz: 64 - bits, ..nested() };
+        let found = ste.check(&Features { stt, ..features() });
+        assert_eq!(found, expected, "{granule} S2SL0={s2_sl0}, {bits} bits, STT={stt}");
+    }
+}
+
+#[test]
 fn split_ats_needs_a_nested_stream() {
     for (config, expected) in [
         (StreamConfig::Bypass, Ok(())),

@@ -3,7 +3,7 @@
 use crate::registers::RegisterFile;
 use smmu_arch::registers::{Cr2, Gbpa};
 use smmu_arch::{
-    Access, Attributes, Features, InstructionOverride, MemoryType, PrivilegeOverride, Shareability,
+    Access, Attributes, Features, InstructionOverride, PrivilegeOverride, Shareability,
 };
 use smmu_tables::StreamTable;
 
@@ -59,21 +59,14 @@ fn bypass_attributes(gbpa: Gbpa, features: &Features) -> Attributes {
 }
 
 /// Incoming attributes, which this model takes as the architecture's default, with the overrides
-/// of an STE or GBPA: a MemAttr and a shareability. Device and fully Non-cacheable memory is Outer
-/// Shareable whatever they say.
+/// of an STE or GBPA: a MemAttr and a shareability.
 pub(crate) fn overridden_attributes(
     mem_attr: Option<u8>,
     shareability: Option<Shareability>,
 ) -> Attributes {
     let incoming = Attributes::DEFAULT;
     let memory = mem_attr.map_or(incoming.memory, |bits| Attributes::from_stage2(bits, 0).memory);
-    let outer = memory.is_device() || memory == MemoryType::NORMAL_NC;
-    let shareability = match shareability {
-        _ if outer => Shareability::Outer,
-        Some(forced) => forced,
-        None => incoming.shareability,
-    };
-    Attributes { memory, shareability }
+    Attributes::new(memory, shareability.unwrap_or(incoming.shareability))
 }
 
 /// CR0.VMW: 0 exact match, 1 to 4 the number of low bits that do not count; others as 0.

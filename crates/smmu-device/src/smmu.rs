@@ -25,7 +25,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct SmmuConfig {
     /// Number in its machine.
     pub id: SmmuId,
-    /// ID registers, taken verbatim.
+    /// ID registers, taken verbatim. A feature that they announce and that is not modelled (LPAE
+    /// tables, hardware update, ATS, stalls, ...) is not there: `smmu-machine` refuses such a set.
     pub id_registers: IdRegisters,
     /// Structures.
     pub structures: StructureSizes,

@@ -78,6 +78,7 @@ fn the_interrupt_is_for_empty_to_non_empty() {
     streams_in_order(&mut bench);
     fault(&mut bench, 3);
     assert_eq!(bench.pulses.lines.len(), 2);
+    assert_eq!(bench.read(at::GERROR), 0, "EVENTQ_IRQ_CFG0.ADDR = 0: no MSI went out");
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl StreamTable {
     #[must_use]
     pub fn new(base: StrtabBase, config: StrtabBaseCfg, features: &Features) -> Self {
         let log2size = config.log2size();
-        let split = (config.fmt() == 1).then(|| config.effective_split());
+        let split = config.is_two_level().then(|| config.effective_split());
         let table_log2 = match split {
             None => u32::from(log2size) + STE_LOG2,
             Some(split) => (u32::from(log2size.saturating_sub(split)) + L1STD_LOG2).max(STE_LOG2),

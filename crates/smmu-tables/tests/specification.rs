@@ -13,6 +13,12 @@ struct Sheet {
     s1_start: Vec<StartRow>,
     s2_start: Vec<StartRow>,
     example: Vec<Example>,
+    s2_memattr: MemAttr,
+}
+
+#[derive(Deserialize)]
+struct MemAttr {
+    fwb: std::collections::BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -97,8 +103,8 @@ fn first_read(regime: &Regime, input: u64) -> (u64, i8) {
 
 #[test]
 fn every_stage_1_input_size_starts_at_its_level() {
-    let built_in = |row: &StartRow| !row.requires.contains("STT") && !row.requires.contains("DS");
-    for row in sheet().s1_start.iter().filter(|row| built_in(row)) {
+    // 52-bit addresses of 4K and 16K tables (DS) are not built in.
+    for row in sheet().s1_start.iter().filter(|row| !row.requires.contains("DS")) {
         for n in row.n_min..=row.n_max {
             let geometry = Geometry::stage1(granule(&row.granule), n, 48);
             let regime = regime(Some(stage1(geometry.root_at(0x1000_0000))), None);
@@ -161,4 +167,41 @@ fn worked_examples_read_the_entries_that_the_sheet_names() {
             assert_eq!(log2.map(|log2| 1 << log2), Some(example.concatenated));
         }
     }
+}
+
+/// What a row says of the type that comes out over Write-Back and over Device-nGnRE of stage 1.
+fn forced(row: &str) -> [MemoryType; 2] {
+    let (write_back, device) = (MemoryType::NORMAL_WB, MemoryType(0x04));
+    match row {
+        "force Device-nGnRnE" | "reserved" => [MemoryType::DEVICE_NGNRNE; 2],
+        "force Device-nGnRE" => [MemoryType(0x04); 2],
+        "force Device-nGRE" => [MemoryType(0x08); 2],
+        "force Device-GRE" => [MemoryType(0x0c); 2],
+        "Normal-NC unless stage 1 is Device" => [MemoryType::NORMAL_NC, device],
+        "force Normal write-back" => [write_back; 2],
+        "take the stage 1 type" => [write_back, device],
+        _ => panic!("nothing holds the row '{row}'"),
+    }
+}
+
+#[test]
+fn every_memattr_with_s2fwb_is_the_type_of_its_row() {
+    let rows = sheet().s2_memattr.fwb;
+    for (code, row) in &rows {
+        let code: u64 = code.parse().expect("a number");
+        for (mair, expected) in [0xff, 0x04].into_iter().zip(forced(row)) {
+            let first = Stage1Regime { mair, ..stage1(root(0x1000, 25, Granule::K64, 3)) };
+            let second = Stage2Regime {
+                forced_write_back: true,
+                ..stage2(root(0x2000, 30, Granule::K64, 2))
+            };
+            // The table of stage 1 and its page: both in the first block of stage 2.
+            let block = 1 | AF | S2_READ | code << 2;
+            let memory = Words::new(&[(0x1000, PAGE | AF | UNPRIVILEGED), (0x2000, block)]);
+            let regime = regime(Some(first), Some(second));
+            let walked = run(Walk::new(&regime, 0, READ), &regime, &memory).expect("a page");
+            assert_eq!(walked.entry.attributes.memory, expected, "{code}: {row}");
+        }
+    }
+    assert_eq!(rows.len(), 8);
 }

@@ -5,7 +5,7 @@ use modular_bitfield::prelude::*;
 
 layout! {
     /// Every field of a Context Descriptor, also those that this model does not use.
-    CdWords(512) {
+    pub CdWords(512) as [u64; 8] {
         /// 64 - input bits of TTB0.
         T0SZ t0sz: B6;
         /// Granule of TTB0.
@@ -126,26 +126,5 @@ layout! {
         PIIU piiu: B48 [B16];
         /// Privileged indirect permissions.
         PIIP piip: B48 [B16];
-    }
-}
-
-impl CdWords {
-    /// From eight little-endian words.
-    #[must_use]
-    pub fn from_words(words: &[u64; 8]) -> Self {
-        let mut bytes = [0; 64];
-        for (bytes, word) in bytes.chunks_exact_mut(8).zip(words) {
-            bytes.copy_from_slice(&word.to_le_bytes());
-        }
-        Self::from_bytes(bytes)
-    }
-
-    /// To eight little-endian words.
-    #[must_use]
-    pub fn into_words(self) -> [u64; 8] {
-        let bytes = self.into_bytes();
-        std::array::from_fn(|i| {
-            bytes[8 * i..8 * i + 8].iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
-        })
     }
 }

@@ -7,85 +7,71 @@ use std::fmt;
 use modular_bitfield::specifiers::*;
 
 use super::{IllegalCommand, Leafed, Payload, Stream, refuse_ssec};
-use crate::queue_layout::{
+use crate::field_types::{
     Address55To12, Address63To12, Number4, Number5, StreamIdField, SubstreamIdField, VmidField,
-    layout,
 };
+use crate::layout::layout;
 use crate::{Iova, Pa, StreamId, SubstreamId, Vmid};
 
 layout! {
-    struct PrefetchConfigWords: 2 words, 128 bits {
-        #[skip] __: B10,
-        ssec: bool = "SSec",
-        ssv: bool = "SSV",
-        substream: SubstreamIdField = "SubstreamID",
-        stream: StreamIdField = "StreamID",
-        #[skip] __: B64,
+    PrefetchConfigWords(128) as [u64; 2] {
+        [B10];
+        SSec ssec: bool;
+        SSV ssv: bool;
+        SubstreamID substream: SubstreamIdField;
+        StreamID stream: StreamIdField [B64];
     }
 
-    struct PrefetchAddrWords: 2 words, 128 bits {
-        #[skip] __: B10,
-        ssec: bool = "SSec",
-        ssv: bool = "SSV",
-        substream: SubstreamIdField = "SubstreamID",
-        stream: StreamIdField = "StreamID",
-        size: Number5 = "Size",
-        stride: Number5 = "Stride",
-        #[skip] __: B2,
-        address: Address63To12 = "Address",
+    PrefetchAddrWords(128) as [u64; 2] {
+        [B10];
+        SSec ssec: bool;
+        SSV ssv: bool;
+        SubstreamID substream: SubstreamIdField;
+        StreamID stream: StreamIdField;
+        Size size: Number5;
+        Stride stride: Number5 [B2];
+        Address address: Address63To12;
     }
 
-    struct CfgiSteWords: 2 words, 128 bits {
-        #[skip] __: B10,
-        ssec: bool = "SSec",
-        #[skip] __: B21,
-        stream: StreamIdField = "StreamID",
-        leaf: bool = "Leaf",
-        #[skip] __: B63,
+    CfgiSteWords(128) as [u64; 2] {
+        [B10];
+        SSec ssec: bool [B21];
+        StreamID stream: StreamIdField;
+        Leaf leaf: bool [B63];
     }
 
-    struct CfgiSteRangeWords: 2 words, 128 bits {
-        #[skip] __: B10,
-        ssec: bool = "SSec",
-        #[skip] __: B21,
-        stream: StreamIdField = "StreamID",
-        range: Number5 = "Range",
-        #[skip] __: B59,
+    CfgiSteRangeWords(128) as [u64; 2] {
+        [B10];
+        SSec ssec: bool [B21];
+        StreamID stream: StreamIdField;
+        Range range: Number5 [B59];
     }
 
-    struct CfgiCdWords: 2 words, 128 bits {
-        #[skip] __: B10,
-        ssec: bool = "SSec",
-        #[skip] __: B1,
-        substream: SubstreamIdField = "SubstreamID",
-        stream: StreamIdField = "StreamID",
-        leaf: bool = "Leaf",
-        #[skip] __: B63,
+    CfgiCdWords(128) as [u64; 2] {
+        [B10];
+        SSec ssec: bool [B1];
+        SubstreamID substream: SubstreamIdField;
+        StreamID stream: StreamIdField;
+        Leaf leaf: bool [B63];
     }
 
-    struct CfgiCdAllWords: 2 words, 128 bits {
-        #[skip] __: B10,
-        ssec: bool = "SSec",
-        #[skip] __: B21,
-        stream: StreamIdField = "StreamID",
-        #[skip] __: B64,
+    CfgiCdAllWords(128) as [u64; 2] {
+        [B10];
+        SSec ssec: bool [B21];
+        StreamID stream: StreamIdField [B64];
     }
 
-    struct CfgiVmsPidmWords: 2 words, 128 bits {
-        #[skip] __: B10,
-        ssec: bool = "SSec",
-        #[skip] __: B21,
-        vmid: VmidField = "VMID",
-        #[skip] __: B80,
+    CfgiVmsPidmWords(128) as [u64; 2] {
+        [B10];
+        SSec ssec: bool [B21];
+        VMID vmid: VmidField [B80];
     }
 
-    struct DptiPaWords: 2 words, 128 bits {
-        #[skip] __: B64,
-        leaf: bool = "Leaf",
-        #[skip] __: B7,
-        size: Number4 = "SIZE",
-        address: Address55To12 = "Address",
-        #[skip] __: B8,
+    DptiPaWords(128) as [u64; 2] {
+        [B64];
+        Leaf leaf: bool [B7];
+        SIZE size: Number4;
+        Address address: Address55To12 [B8];
     }
 }
 

@@ -29,8 +29,8 @@ pub use tlbi::{
     TlbiAsid, TlbiEl2Va, TlbiEl2Vaa, TlbiIpa, TlbiRange, TlbiVa, TlbiVaa, TlbiVmid, TlbiVmidAsid,
 };
 
-use crate::queue_layout::{self as layout, Field, Runs};
-use crate::{StreamId, SubstreamId};
+use crate::layout;
+use crate::{FieldInfo, StreamId, SubstreamId};
 
 /// A command of the Non-secure Command queue.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -169,19 +169,19 @@ impl Command {
         self.identity().1
     }
 
-    /// The named fields of this command, lowest bit first.
+    /// The named fields of this command and their bits, lowest bit first.
     #[must_use]
-    pub fn fields(&self) -> Vec<Field> {
+    pub fn fields(&self) -> Vec<(FieldInfo, u64)> {
         Self::fields_of(&self.encode())
     }
 
-    /// The named fields of an entry as it stands, illegal or not. Empty where its opcode has
+    /// The named fields of an entry and their bits as it stands, illegal or not. Empty where its opcode has
     /// none or is not of the Non-secure Command queue.
     #[must_use]
-    pub fn fields_of(words: &[u64; 2]) -> Vec<Field> {
-        let (runs, reserved) = runs_of(words[0] as u8);
-        let mut fields = layout::fields(runs, words);
-        fields.retain(|field| !reserved.contains(&field.name));
+    pub fn fields_of(words: &[u64; 2]) -> Vec<(FieldInfo, u64)> {
+        let (layout, reserved) = layout_of(words[0] as u8);
+        let mut fields = layout::read(layout, words);
+        fields.retain(|(field, _)| !reserved.contains(&field.name));
         fields
     }
 
@@ -258,29 +258,29 @@ trait Payload: fmt::Display {
 }
 
 /// The layout of an opcode, and which of its names the command has no use for.
-fn runs_of(opcode: u8) -> (Runs, &'static [&'static str]) {
+fn layout_of(opcode: u8) -> (&'static [FieldInfo], &'static [&'static str]) {
     match opcode {
-        0x01 => (config::PrefetchConfigWords::RUNS, &[]),
-        0x02 => (config::PrefetchAddrWords::RUNS, &[]),
-        0x03 => (config::CfgiSteWords::RUNS, &[]),
-        0x04 => (config::CfgiSteRangeWords::RUNS, &[]),
-        0x05 => (config::CfgiCdWords::RUNS, &[]),
-        0x06 => (config::CfgiCdAllWords::RUNS, &[]),
-        0x07 => (config::CfgiVmsPidmWords::RUNS, &[]),
-        0x10 | 0x28 => (tlbi::TlbiTagWords::RUNS, &["ASID"]),
-        0x11 => (tlbi::TlbiTagWords::RUNS, &[]),
-        0x12 => (tlbi::TlbiVaWords::RUNS, &[]),
-        0x13 => (tlbi::TlbiVaWords::RUNS, &["ASID"]),
-        0x21 => (tlbi::TlbiTagWords::RUNS, &["VMID"]),
-        0x22 => (tlbi::TlbiVaWords::RUNS, &["VMID"]),
-        0x23 => (tlbi::TlbiVaWords::RUNS, &["VMID", "ASID"]),
-        0x2a => (tlbi::TlbiIpaWords::RUNS, &[]),
-        0x40 => (queue::AtcInvWords::RUNS, &[]),
-        0x41 => (queue::PriRespWords::RUNS, &[]),
-        0x44 => (queue::ResumeWords::RUNS, &[]),
-        0x45 => (queue::StallTermWords::RUNS, &[]),
-        0x46 => (queue::SyncWords::RUNS, &[]),
-        0x73 => (config::DptiPaWords::RUNS, &[]),
+        0x01 => (config::PrefetchConfigWords::FIELDS, &[]),
+        0x02 => (config::PrefetchAddrWords::FIELDS, &[]),
+        0x03 => (config::CfgiSteWords::FIELDS, &[]),
+        0x04 => (config::CfgiSteRangeWords::FIELDS, &[]),
+        0x05 => (config::CfgiCdWords::FIELDS, &[]),
+        0x06 => (config::CfgiCdAllWords::FIELDS, &[]),
+        0x07 => (config::CfgiVmsPidmWords::FIELDS, &[]),
+        0x10 | 0x28 => (tlbi::TlbiTagWords::FIELDS, &["ASID"]),
+        0x11 => (tlbi::TlbiTagWords::FIELDS, &[]),
+        0x12 => (tlbi::TlbiVaWords::FIELDS, &[]),
+        0x13 => (tlbi::TlbiVaWords::FIELDS, &["ASID"]),
+        0x21 => (tlbi::TlbiTagWords::FIELDS, &["VMID"]),
+        0x22 => (tlbi::TlbiVaWords::FIELDS, &["VMID"]),
+        0x23 => (tlbi::TlbiVaWords::FIELDS, &["VMID", "ASID"]),
+        0x2a => (tlbi::TlbiIpaWords::FIELDS, &[]),
+        0x40 => (queue::AtcInvWords::FIELDS, &[]),
+        0x41 => (queue::PriRespWords::FIELDS, &[]),
+        0x44 => (queue::ResumeWords::FIELDS, &[]),
+        0x45 => (queue::StallTermWords::FIELDS, &[]),
+        0x46 => (queue::SyncWords::FIELDS, &[]),
+        0x73 => (config::DptiPaWords::FIELDS, &[]),
         _ => (&[], &[]),
     }
 }

@@ -7,73 +7,62 @@ use std::fmt;
 use modular_bitfield::specifiers::*;
 
 use super::{IllegalCommand, Payload, Stream, refuse_ssec};
-use crate::queue_layout::{
+use crate::field_types::{
     Address55To2, Address63To12, Number2, Number4, Number6, Number9, StreamIdField,
-    SubstreamIdField, layout,
+    SubstreamIdField,
 };
+use crate::layout::layout;
 use crate::{Attributes, Iova, Pa, Shareability, StreamId, SubstreamId};
 
 layout! {
-    struct AtcInvWords: 2 words, 128 bits {
-        #[skip] __: B9,
-        global: bool = "Global",
+    AtcInvWords(128) as [u64; 2] {
+        [B9];
+        Global global: bool;
         /// The current text reserves the bit in this command, so it is ignored.
         #[skip(getters)]
-        ssec: bool = "SSec",
-        ssv: bool = "SSV",
-        substream: SubstreamIdField = "SubstreamID",
-        stream: StreamIdField = "StreamID",
-        size: Number6 = "Size",
-        #[skip] __: B6,
-        address: Address63To12 = "Address",
+        SSec ssec: bool;
+        SSV ssv: bool;
+        SubstreamID substream: SubstreamIdField;
+        StreamID stream: StreamIdField;
+        Size size: Number6 [B6];
+        Address address: Address63To12;
     }
 
-    struct PriRespWords: 2 words, 128 bits {
-        #[skip] __: B10,
+    PriRespWords(128) as [u64; 2] {
+        [B10];
         /// Ignored as in CMD_ATC_INV.
         #[skip(getters)]
-        ssec: bool = "SSec",
-        ssv: bool = "SSV",
-        substream: SubstreamIdField = "SubstreamID",
-        stream: StreamIdField = "StreamID",
-        group: Number9 = "PRGIndex",
-        #[skip] __: B3,
-        response: Number2 = "Resp",
-        #[skip] __: B50,
+        SSec ssec: bool;
+        SSV ssv: bool;
+        SubstreamID substream: SubstreamIdField;
+        StreamID stream: StreamIdField;
+        PRGIndex group: Number9 [B3];
+        Resp response: Number2 [B50];
     }
 
-    struct ResumeWords: 2 words, 128 bits {
-        #[skip] __: B10,
-        ssec: bool = "SSec",
-        #[skip] __: B1,
-        retry: bool = "Ac",
-        abort: bool = "Ab",
-        #[skip] __: B18,
-        stream: StreamIdField = "StreamID",
-        stag: B16 = "STAG",
-        #[skip] __: B48,
+    ResumeWords(128) as [u64; 2] {
+        [B10];
+        SSec ssec: bool [B1];
+        Ac retry: bool;
+        Ab abort: bool [B18];
+        StreamID stream: StreamIdField;
+        STAG stag: B16 [B48];
     }
 
-    struct StallTermWords: 2 words, 128 bits {
-        #[skip] __: B10,
-        ssec: bool = "SSec",
-        #[skip] __: B21,
-        stream: StreamIdField = "StreamID",
-        #[skip] __: B64,
+    StallTermWords(128) as [u64; 2] {
+        [B10];
+        SSec ssec: bool [B21];
+        StreamID stream: StreamIdField [B64];
     }
 
-    struct SyncWords: 2 words, 128 bits {
-        #[skip] __: B12,
-        signal: Number2 = "CS",
-        #[skip] __: B8,
-        shareability: Number2 = "MSH",
-        memory_attributes: Number4 = "MSIAttr",
-        #[skip] __: B4,
-        data: B32 = "MSIData",
-        /// MSI_NS stands at the bottom of these: it belongs to the Realm queue alone.
-        #[skip] __: B2,
-        address: Address55To2 = "MSIAddress",
-        #[skip] __: B8,
+    SyncWords(128) as [u64; 2] {
+        [B12];
+        CS signal: Number2 [B8];
+        MSH shareability: Number2;
+        MSIAttr memory_attributes: Number4 [B4];
+        /// MSI_NS, the lower of the two bits above it, belongs to the Realm queue alone.
+        MSIData data: B32 [B2];
+        MSIAddress address: Address55To2 [B8];
     }
 }
 

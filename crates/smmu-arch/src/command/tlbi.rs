@@ -7,54 +7,46 @@ use std::fmt;
 use modular_bitfield::specifiers::*;
 
 use super::{CommandFeatures, IllegalCommand, Leafed, Payload};
-use crate::queue_layout::{
-    Address55To12, Address63To12, AsidField, Number2, Number5, Number6, VmidField, layout,
+use crate::field_types::{
+    Address55To12, Address63To12, AsidField, Number2, Number5, Number6, VmidField,
 };
+use crate::layout::layout;
 use crate::{AddressScope, Asid, Granule, Vmid};
 
 layout! {
     /// Commands that name a VMID, an ASID or both. A command that has one of them only leaves
     /// the other RES0.
-    struct TlbiTagWords: 2 words, 128 bits {
-        #[skip] __: B32,
-        vmid: VmidField = "VMID",
-        asid: AsidField = "ASID",
-        #[skip] __: B64,
+    TlbiTagWords(128) as [u64; 2] {
+        [B32];
+        VMID vmid: VmidField;
+        ASID asid: AsidField [B64];
     }
 
     /// Commands by virtual address.
-    struct TlbiVaWords: 2 words, 128 bits {
-        #[skip] __: B12,
-        num: Number5 = "NUM",
-        #[skip] __: B3,
-        scale: Number6 = "SCALE",
-        #[skip] __: B6,
-        vmid: VmidField = "VMID",
-        asid: AsidField = "ASID",
-        leaf: bool = "Leaf",
-        #[skip] __: B6,
-        ttl128: bool = "TTL128",
-        ttl: Number2 = "TTL",
-        tg: Number2 = "TG",
-        address: Address63To12 = "Address",
+    TlbiVaWords(128) as [u64; 2] {
+        [B12];
+        NUM num: Number5 [B3];
+        SCALE scale: Number6 [B6];
+        VMID vmid: VmidField;
+        ASID asid: AsidField;
+        Leaf leaf: bool [B6];
+        TTL128 ttl128: bool;
+        TTL ttl: Number2;
+        TG tg: Number2;
+        Address address: Address63To12;
     }
 
     /// The command by IPA.
-    struct TlbiIpaWords: 2 words, 128 bits {
-        #[skip] __: B12,
-        num: Number5 = "NUM",
-        #[skip] __: B3,
-        scale: Number6 = "SCALE",
-        #[skip] __: B6,
-        vmid: VmidField = "VMID",
-        #[skip] __: B16,
-        leaf: bool = "Leaf",
-        #[skip] __: B6,
-        ttl128: bool = "TTL128",
-        ttl: Number2 = "TTL",
-        tg: Number2 = "TG",
-        address: Address55To12 = "Address",
-        #[skip] __: B8,
+    TlbiIpaWords(128) as [u64; 2] {
+        [B12];
+        NUM num: Number5 [B3];
+        SCALE scale: Number6 [B6];
+        VMID vmid: VmidField [B16];
+        Leaf leaf: bool [B6];
+        TTL128 ttl128: bool;
+        TTL ttl: Number2;
+        TG tg: Number2;
+        Address address: Address55To12 [B8];
     }
 }
 

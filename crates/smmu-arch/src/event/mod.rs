@@ -22,8 +22,8 @@ use words::{
     StageWords, StreamHeaderWord, SubstreamHeaderWord, TlbConflictWords, UutWords, WalkAbortWords,
 };
 
-use crate::queue_layout::{self as layout, Field, Runs};
-use crate::{StreamId, SubstreamId};
+use crate::layout;
+use crate::{FieldInfo, StreamId, SubstreamId};
 
 /// An event record.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -158,19 +158,21 @@ impl Event {
         self.kind.name()
     }
 
-    /// The named fields of the record, lowest bit first.
+    /// The named fields of the record and their bits, lowest bit first.
     #[must_use]
-    pub fn fields(&self) -> Vec<Field> {
+    pub fn fields(&self) -> Vec<(FieldInfo, u64)> {
         let [first, what @ ..] = self.encode();
         let header = match self.kind.header() {
-            Header::Stream => StreamHeaderWord::RUNS,
-            Header::Substream => SubstreamHeaderWord::RUNS,
-            Header::Full => HeaderWord::RUNS,
+            Header::Stream => StreamHeaderWord::FIELDS,
+            Header::Substream => SubstreamHeaderWord::FIELDS,
+            Header::Full => HeaderWord::FIELDS,
         };
-        let mut fields = layout::fields(header, &[first]);
-        let body = layout::fields(self.kind.runs(), &what);
-        fields.extend(body.into_iter().map(|f| Field { msb: f.msb + 64, lsb: f.lsb + 64, ..f }));
-        fields.retain(|f| f.name != "TTRnW" || matches!(self.kind, EventKind::Permission(_)));
+        let mut fields = layout::read(header, &[first]);
+        let body = layout::read(self.kind.layout(), &what);
+        fields.extend(body.into_iter().map(|(field, value)| (field.above(64), value)));
+        fields.retain(|(field, _)| {
+            field.name != "TTRnW" || matches!(self.kind, EventKind::Permission(_))
+        });
         fields
     }
 
@@ -309,20 +311,20 @@ impl EventKind {
         }
     }
 
-    const fn runs(&self) -> Runs {
+    const fn layout(&self) -> &'static [FieldInfo] {
         match self {
-            Self::Unsupported(_) => UutWords::RUNS,
-            Self::SteFetch(_) | Self::CdFetch(_) | Self::VmsFetch(_) => FetchWords::RUNS,
-            Self::BadAtsRequest(_) => AtsRequestWords::RUNS,
-            Self::TranslationForbidden(_) => ForbiddenWords::RUNS,
-            Self::WalkExternalAbort(_) => WalkAbortWords::RUNS,
+            Self::Unsupported(_) => UutWords::FIELDS,
+            Self::SteFetch(_) | Self::CdFetch(_) | Self::VmsFetch(_) => FetchWords::FIELDS,
+            Self::BadAtsRequest(_) => AtsRequestWords::FIELDS,
+            Self::TranslationForbidden(_) => ForbiddenWords::FIELDS,
+            Self::WalkExternalAbort(_) => WalkAbortWords::FIELDS,
             Self::Translation(_)
             | Self::AddressSize(_)
             | Self::AccessFlag(_)
-            | Self::Permission(_) => StageWords::RUNS,
-            Self::TlbConflict(_) => TlbConflictWords::RUNS,
-            Self::ConfigConflict { .. } => ConfigConflictWords::RUNS,
-            Self::PageRequest(_) => PageRequestWords::RUNS,
+            | Self::Permission(_) => StageWords::FIELDS,
+            Self::TlbConflict(_) => TlbConflictWords::FIELDS,
+            Self::ConfigConflict { .. } => ConfigConflictWords::FIELDS,
+            Self::PageRequest(_) => PageRequestWords::FIELDS,
             Self::BadStreamId
             | Self::BadSte
             | Self::StreamDisabled

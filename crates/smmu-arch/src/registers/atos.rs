@@ -59,7 +59,7 @@ register! {
 layout! {
     /// `SMMU_GATOS_PAR` while FAULT = 1.
     #[repr(u64)]
-    GatosParFault(64) {
+    pub GatosParFault(64) {
         /// Reads 1.
         FAULT fault: bool;
         /// Class of a stage 2 fault: 1 CD fetch, 2 stage 1 walk, 3 input.

@@ -10,7 +10,7 @@ macro_rules! register {
         $crate::layout::layout! {
             $(#[doc = $doc])*
             #[repr($word)]
-            $name($bits) { $($fields)* }
+            pub $name($bits) { $($fields)* }
         }
 
         impl $crate::registers::Register for $name {

@@ -5,7 +5,7 @@ use modular_bitfield::prelude::*;
 
 layout! {
     /// Every field of a Stream Table Entry, also those that this model does not use.
-    SteWords(512) {
+    pub SteWords(512) as [u64; 8] {
         /// Valid.
         V v: bool;
         /// Stream configuration: 0 to 3 abort, 4 bypass, 5 stage 1, 6 stage 2, 7 both.
@@ -162,26 +162,5 @@ layout! {
         S_S2SKL s_s2skl: B2 [B1];
         /// Stage 2 overlay permissions.
         S2POI s2poi: B64;
-    }
-}
-
-impl SteWords {
-    /// From eight little-endian words.
-    #[must_use]
-    pub fn from_words(words: &[u64; 8]) -> Self {
-        let mut bytes = [0; 64];
-        for (bytes, word) in bytes.chunks_exact_mut(8).zip(words) {
-            bytes.copy_from_slice(&word.to_le_bytes());
-        }
-        Self::from_bytes(bytes)
-    }
-
-    /// To eight little-endian words.
-    #[must_use]
-    pub fn into_words(self) -> [u64; 8] {
-        let bytes = self.into_bytes();
-        std::array::from_fn(|i| {
-            bytes[8 * i..8 * i + 8].iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
-        })
     }
 }

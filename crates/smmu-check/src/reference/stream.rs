@@ -15,17 +15,17 @@ impl Walk<'_> {
         }
         let base = globals.strtab_base.0;
         let address = if globals.two_level {
-            self.second_level(base, sid, globals.split, log2size)?
+            self.second_level(base, sid, globals.split)?
         } else {
-            aligned(base, 64 << log2size) + sid * 64
+            aligned(base, globals.strtab_log2size.saturating_add(6)) + sid * 64
         };
         self.read_structure(address, Why::Ste).ok_or(Some(Fault::SteFetch(Pa(address))))
     }
 
     /// Where the STE lies that a level 1 descriptor leads to.
-    fn second_level(&mut self, base: u64, sid: u64, split: u8, log2size: u8) -> Result<u64> {
-        let entries_log2 = log2size.saturating_sub(split);
-        let l1 = aligned(base, (8u64 << entries_log2).max(64)) + (sid >> split) * 8;
+    fn second_level(&mut self, base: u64, sid: u64, split: u8) -> Result<u64> {
+        let entries_log2 = self.on.globals.strtab_log2size.saturating_sub(split);
+        let l1 = aligned(base, (entries_log2 + 3).max(6)) + (sid >> split) * 8;
         let word = self.read(l1, Why::L1Std).ok_or(Some(Fault::SteFetch(Pa(l1))))?;
         let span = word & 0x1f;
         let index = sid & ((1 << split) - 1);
@@ -34,13 +34,14 @@ impl Walk<'_> {
             return Err(Some(Fault::BadStreamId));
         }
         let l2ptr = word & 0x000f_ffff_ffff_ffc0;
-        Ok(aligned(l2ptr, 64 << (span - 1)) + index * 64)
+        Ok(aligned(l2ptr, span as u8 + 5) + index * 64)
     }
 }
 
-/// Low bits below the size of a table count as 0.
-const fn aligned(base: u64, bytes: u64) -> u64 {
-    base & !(bytes - 1)
+/// Address bits below the size of a table, 2^`log2` bytes, count as 0. For the table that the
+/// registers name it is the size that LOG2SIZE says, also where fewer StreamIDs are implemented.
+const fn aligned(base: u64, log2: u8) -> u64 {
+    if log2 < 64 { base >> log2 << log2 } else { 0 }
 }
 
 impl Reference {

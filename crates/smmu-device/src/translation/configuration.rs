@@ -3,11 +3,10 @@
 //! Architecture: sections "Stream table", "STE", "Substreams".
 
 use super::{Next, Phase, Refused, Translation, Treatment, configuration_fault, unexpected};
-use crate::globals::{instruction_override, overridden, privilege_override};
 use crate::regime::regime;
 use smmu_arch::{
-    Access, ConfigEntry, ConfigKey, DefaultSubstream, Fault, L1Std, Pa, Ste, StreamConfig,
-    StreamId, SubstreamId, Why,
+    ConfigEntry, ConfigKey, DefaultSubstream, Fault, L1Std, Pa, Ste, StreamConfig, StreamId,
+    SubstreamId, Why,
 };
 use smmu_bus::{Answer, Request, Step};
 use smmu_tables::SteLocation;
@@ -137,16 +136,6 @@ impl Translation {
 
     pub(super) fn configuration(&self, fault: Fault) -> Refused {
         configuration_fault(fault, &self.transaction, &self.globals)
-    }
-
-    /// The access with the overrides of an STE, before the regime is known.
-    pub(super) fn access_with(&self, ste: &Ste) -> Access {
-        let (privilege, instruction) = (ste.priv_cfg, ste.inst_cfg);
-        overridden(
-            self.transaction.access,
-            privilege_override(privilege),
-            instruction_override(instruction),
-        )
     }
 }
 

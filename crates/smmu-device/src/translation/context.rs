@@ -128,9 +128,8 @@ impl Translation {
             WalkStep::Read { pa, why } => Ok(Step::Need(Request::Read { pa, words: 1, why })),
             WalkStep::Done(Ok(walked)) => self.read_cd(walked.output),
             WalkStep::Done(Err(fault)) => {
-                let (ste, stage2) = (fetch.ste, fetch.stage2);
-                let refused = Refused::by_policy(fault, &stage2, &self.transaction);
-                Err(Refused { access: self.access_with(&ste), ..refused })
+                let stage2 = fetch.stage2;
+                Err(Refused::by_policy(fault, &stage2, &self.transaction))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Address spaces and the streams that use them.
 
 use super::{Bench, Board, CDS, RAM, RAM_BYTES, STREAM_TABLE};
-use smmu_arch::{Asid, Cd, CdTable, Granule, Pa, Ste, StreamConfig, Vmid};
+use smmu_arch::{Asid, Cd, CdTable, Granule, Pa, Ste, StreamConfig, TableRoot, Vmid};
 use smmu_bus::DirectCpu;
 use smmu_tables::{Geometry, Prot, STAGE1_MAIR, Table};
 use std::collections::BTreeMap;
@@ -44,19 +44,26 @@ pub fn cd_at(stream: u32, index: u32) -> Pa {
     CDS.offset(u64::from(stream) * 0x1000 + u64::from(index) * 64)
 }
 
-/// A CD that walks the table with 4K pages: A and R are set.
+/// A CD that walks the table from TTB0: A and R are set.
 pub fn cd(table: &Table, asid: u16) -> Cd {
-    let root = table.root();
-    let low = CdTable {
-        tsz: 64 - root.input_bits,
-        tg: Some(root.granule),
-        ttb: root.base,
-        ..Cd::default().tables[0]
+    halves(Some(table), None, asid)
+}
+
+/// A CD with a table for each half that is not disabled (EPD). A and R are set.
+pub fn halves(low: Option<&Table>, high: Option<&Table>, asid: u16) -> Cd {
+    let half = |table: Option<&Table>| {
+        let root = table.map(Table::root);
+        CdTable {
+            epd: root.is_none(),
+            tsz: root.map_or(0, |root| 64 - root.input_bits),
+            tg: root.map(|root| root.granule),
+            ttb: root.map_or(0, |root| root.base),
+            ..Cd::default().tables[0]
+        }
     };
-    let high = CdTable { epd: true, ..Cd::default().tables[1] };
     Cd {
         valid: true,
-        tables: [low, high],
+        tables: [half(low), half(high)],
         ips: 5,
         aa64: true,
         r: true,
@@ -71,15 +78,19 @@ pub fn cd(table: &Table, asid: u16) -> Cd {
 /// A valid STE of a kind; its CD table is the stream's own.
 pub fn ste(stream: u32, config: StreamConfig, vmid: u16, stage2: Option<&Table>) -> Ste {
     let stage2 = stage2.map(Table::root);
-    let start = stage2.map_or(0, |root| root.start_level);
+    // S2SL0 counts the levels above the lowest at which a walk starts without small tables.
+    let sl0 = |root: TableRoot| match root.granule {
+        Granule::K4 => 2 - root.start_level,
+        Granule::K16 | Granule::K64 => 3 - root.start_level,
+    };
     Ste {
         valid: true,
         config,
         s1_context_ptr: cd_at(stream, 0).0,
         vmid: Vmid(vmid),
         s2_t0sz: stage2.map_or(0, |root| 64 - root.input_bits),
-        s2_sl0: (2 - start) as u8, // 4K pages
-        s2_tg: Some(Granule::K4),
+        s2_sl0: stage2.map_or(0, sl0) as u8,
+        s2_tg: Some(stage2.map_or(Granule::K4, |root| root.granule)),
         s2_ps: 5,
         s2_aa64: stage2.is_some(),
         s2_r: true,

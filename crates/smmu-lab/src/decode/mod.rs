@@ -10,8 +10,8 @@ pub use words::{BadWords, words};
 
 use serde_json::{Value, json};
 use smmu_arch::{
-    Cd, CdWords, Command, CommandError, Event, Features, Field, FieldInfo, IdRegisters, Ste,
-    SteWords, StreamConfig, StreamWorld,
+    Cd, CdWords, Command, CommandError, Event, Features, FieldInfo, IdRegisters, Ste, SteWords,
+    StreamConfig, StreamWorld,
 };
 
 /// An encoded structure of the architecture.
@@ -179,7 +179,7 @@ fn configuration(
     fields: &'static [FieldInfo],
     problems: Vec<String>,
 ) -> Decoded {
-    let places = fields.iter().map(|field| Place::of(*field, &words));
+    let places = fields.iter().map(|field| Place::from((*field, field.extract(&words))));
     Decoded {
         structure,
         words: words.to_vec(),
@@ -199,17 +199,13 @@ struct Place {
     value: u64,
 }
 
-impl From<Field> for Place {
-    fn from(field: Field) -> Self {
-        Self { name: field.name, msb: field.msb, lsb: field.lsb, value: field.value }
+impl From<(FieldInfo, u64)> for Place {
+    fn from((field, value): (FieldInfo, u64)) -> Self {
+        Self { name: field.name, msb: field.msb, lsb: field.lsb, value }
     }
 }
 
 impl Place {
-    fn of(field: FieldInfo, words: &[u64]) -> Self {
-        Self { name: field.name, msb: field.msb, lsb: field.lsb, value: field.extract(words) }
-    }
-
     /// The address that the bits stand for: they hold it from its own bit `lsb` of the word on.
     fn address(&self) -> Option<u64> {
         let is_address = ["Address", "Addr", "IPA", "Ptr", "TTB", "TTB0", "TTB1"];

@@ -41,10 +41,16 @@ const RULES: &[Rule] = &[
     ("IDR3.MPAM", "transactions bear no partition", "clear MPAM", |r| r.idr3.mpam()),
     ("IDR3.PBHA", "descriptor bits 62:59 have no use", "clear PBHA", |r| r.idr3.pbha()),
     ("IDR3.DPT", "there is no Device Permission Table", "clear DPT", |r| r.idr3.dpt()),
+    ("IDR3.EPAN", "PAN does not look at execution", "clear EPAN", |r| r.idr3.epan()),
     ("IDR3.S1PI", "permissions are direct", "clear S1PI", |r| r.idr3.s1pi()),
     ("IDR3.S2PI", "permissions are direct", "clear S2PI", |r| r.idr3.s2pi()),
     ("IDR3.S2PO", "permissions are not overlaid", "clear S2PO", |r| r.idr3.s2po()),
     ("IDR3.THE", "there is no translation hardening", "clear THE", |r| r.idr3.the()),
+    ("IDR3.MTEPERM", "descriptors bear no tag access", "clear MTEPERM", |r| r.idr3.mteperm()),
+    ("IDR3.AIE", "a CD has eight memory attributes", "clear AIE", |r| r.idr3.aie()),
+    ("IDR5.OAS", "addresses have 52 bits at most", "set OAS to 6 or less", |r| r.idr5.oas() == 7),
+    ("IDR5.DS", "4K and 16K descriptors hold 48 bits of an address", "clear DS", |r| r.idr5.ds()),
+    ("IDR5.VAX", "addresses have 52 bits at most", "set VAX to 1 or 0", |r| r.idr5.vax() > 1),
     ("IDR5.D128", "descriptors have 64 bits", "clear D128", |r| r.idr5.d128()),
 ];
 
@@ -79,5 +85,19 @@ mod tests {
         let ids = IdRegisters { idr0: (base.idr0 & !(3 << 24)) | 1 << 10, ..base };
         let fields: Vec<_> = unmodelled(&ids).iter().map(|one| one.field).collect();
         assert_eq!(fields, ["IDR0.ATS", "IDR0.STALL_MODEL"]);
+    }
+
+    /// Each of these would be walked wrongly without a word.
+    #[test]
+    fn what_changes_a_walk_and_came_with_v3_4_is_named() {
+        let base = IdRegisters::REFERENCE;
+        let ids = IdRegisters {
+            idr3: base.idr3 | 1 << 17 | 1 << 22 | 1 << 23,
+            idr5: base.idr5 | 7 | 1 << 7 | 2 << 10,
+            ..base
+        };
+        let fields: Vec<_> = unmodelled(&ids).iter().map(|one| one.field).collect();
+        let expected = ["IDR3.EPAN", "IDR3.MTEPERM", "IDR3.AIE", "IDR5.OAS", "IDR5.DS", "IDR5.VAX"];
+        assert_eq!(fields, expected);
     }
 }

@@ -9,7 +9,7 @@ use smmu_arch::{Attributes, MemoryType, Shareability, Stage1LeafWord, Stage2Leaf
 #[inline(always)]
 pub(super) fn stage1_attributes(leaf: Stage1LeafWord, mair: u64) -> Attributes {
     let memory = MemoryType((mair >> (u32::from(leaf.attr_index()) * 8)) as u8);
-    widened(memory, Shareability::from_sh(leaf.sh()))
+    Attributes::new(memory, Shareability::from_sh(leaf.sh()))
 }
 
 /// Attributes of both stages. `stage1` is the result of stage 1, or the input's where it is
@@ -31,7 +31,7 @@ pub(super) fn combined(
         device @ 0..=3 => MemoryType(device << 2),
         _ => MemoryType::DEVICE_NGNRNE, // reserved
     };
-    widened(memory, stage1.shareability.max(plain.shareability))
+    Attributes::new(memory, stage1.shareability.max(plain.shareability))
 }
 
 /// Whether stage 2 maps a page as Device, for what an SMMU reads there by itself: Normal memory,
@@ -42,11 +42,4 @@ pub(super) fn stage2_is_device(leaf: Stage2LeafWord, forced_write_back: bool) ->
         return leaf.mem_attr() & 7 <= 4;
     }
     leaf.mem_attr() & 0b1100 == 0 || leaf.mem_attr() & 0b11 == 0
-}
-
-/// Device and fully Non-cacheable memory is Outer Shareable whatever the tables say.
-#[inline(always)]
-fn widened(memory: MemoryType, shareability: Shareability) -> Attributes {
-    let outer = memory.is_device() || memory == MemoryType::NORMAL_NC;
-    Attributes { memory, shareability: if outer { Shareability::Outer } else { shareability } }
 }

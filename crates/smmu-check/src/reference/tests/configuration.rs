@@ -51,6 +51,16 @@ fn an_ste_that_cannot_be_read_is_f_ste_fetch() {
     assert_eq!(bench.read(0), refuses(Fault::SteFetch(Pa(0x100_0000 + 5 * 64))));
 }
 
+/// The field as written, and not the StreamIDs that are implemented, aligns the base.
+#[test]
+fn a_stream_table_is_aligned_to_the_size_that_log2size_says() {
+    let mut bench = Bench::new(ste(4), [0; 8]);
+    for log2size in [40, 63] {
+        bench.reference.globals.strtab_log2size = log2size;
+        assert_eq!(bench.read(0), refuses(Fault::SteFetch(Pa(5 * 64))), "{log2size}");
+    }
+}
+
 #[test]
 fn two_levels_of_stream_table() {
     let mut bench = Bench::new([0; 8], [0; 8]);
