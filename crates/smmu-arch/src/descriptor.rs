@@ -17,9 +17,9 @@ pub struct Stage1LeafWord {
     pub attr_index: B3,
     /// NS, for Secure streams.
     pub ns: bool,
-    /// AP[1]: unprivileged access.
+    /// `AP[1]`: unprivileged access.
     pub ap_unprivileged: bool,
-    /// AP[2]: read-only.
+    /// `AP[2]`: read-only.
     pub ap_read_only: bool,
     /// SH: shareability.
     pub sh: B2,
@@ -58,9 +58,9 @@ pub struct Stage2LeafWord {
     pub kind: B2,
     /// MemAttr.
     pub mem_attr: B4,
-    /// S2AP[0]: read.
+    /// `S2AP[0]`: read.
     pub read: bool,
-    /// S2AP[1]: write.
+    /// `S2AP[1]`: write.
     pub write: bool,
     /// SH: shareability.
     pub sh: B2,
@@ -76,7 +76,7 @@ pub struct Stage2LeafWord {
     pub dbm: bool,
     /// Contiguous hint.
     pub contiguous: bool,
-    /// XN[1:0]; only bit 1 counts without IDR3.XNX.
+    /// `XN[1:0]`; only bit 1 counts without IDR3.XNX.
     pub xn: B2,
     /// For software.
     pub software: B4,
@@ -103,9 +103,9 @@ pub struct TableWord {
     pub pxn_table: bool,
     /// UXNTable.
     pub uxn_table: bool,
-    /// APTable[0]: no unprivileged access below.
+    /// `APTable[0]`: no unprivileged access below.
     pub ap_table_no_unprivileged: bool,
-    /// APTable[1]: no write below.
+    /// `APTable[1]`: no write below.
     pub ap_table_read_only: bool,
     /// NSTable, for Secure streams.
     pub ns_table: bool,
