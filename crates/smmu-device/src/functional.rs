@@ -16,6 +16,8 @@ pub enum Progress {
 
 impl Smmu {
     /// Does all background work that can be done now: commands, event records, interrupts.
+    ///
+    /// One thread at a time does it, others wait. So `interrupts` must not pump by itself.
     pub fn pump<M: Memory, O: Observer>(
         &self,
         memory: &M,

@@ -36,6 +36,10 @@ impl InFlight {
     #[inline]
     pub(crate) fn enter(&self, port: PortId, log: &InvalidationLog) -> Epoch {
         let begin = log.now();
+        debug_assert!(
+            self.slots[usize::from(port.0)].load(Ordering::Relaxed) == IDLE,
+            "the transaction before has not ended at {port:?}"
+        );
         self.slots[usize::from(port.0)].store(begin.0, Ordering::SeqCst);
         let _ = log.now();
         begin
