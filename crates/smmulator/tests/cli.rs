@@ -147,7 +147,7 @@ fn what_cannot_be_asked_is_refused_before_anything_runs() {
         (&["run", &shared, "--jobs", "0"][..], "--jobs"),
         (&["run", &shared, "--interleave", "-1"], "invalid digit"),
         (&["explain", &shared, "--device", "nic0", "--iova", "-1"], "0x and hexadecimal"),
-        (&["explain", &shared, "--device", "nic0", "--iova", "0", "--after", "99"], "0 to 9"),
+        (&["explain", &shared, "--device", "nic0", "--iova", "0", "--after", "99"], "0 to 10"),
         (&["run", &shared, "--set", "variant.0.name=a.b"], "no `.` and no `=`"),
     ] {
         let ended = smmulator(args);
@@ -174,6 +174,9 @@ fn a_table_fits_a_terminal() {
         assert!(widest <= Some(120), "{name}: {widest:?} columns");
         assert!(text.lines().all(|line| line.trim_end() == line), "{name}: spaces at the end");
     }
+    let ste = ["decode", "ste", "d", "0", "0024359500000001", "80011000", "0", "0", "0", "0"];
+    let text = smmulator(&ste).stdout;
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
 }
 
 #[test]

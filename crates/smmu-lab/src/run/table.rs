@@ -10,6 +10,8 @@ use std::fmt::Write;
 const VERDICTS_SHOWN: usize = 5;
 /// Address spaces of the main TLB that are listed.
 const SPACES_SHOWN: usize = 8;
+/// Where such a list goes on in a new line; what may follow is short.
+const COLUMNS_MAX: usize = 104;
 
 /// All runs as text: a table for each, what sharing and the faults did, and what failed.
 #[must_use]
@@ -62,11 +64,23 @@ fn of_smmu(out: &mut String, smmu: &SmmuResult) {
     if smmu.resident.is_empty() {
         return;
     }
-    let shown = smmu.resident.iter().take(SPACES_SHOWN).map(ToString::to_string);
-    let shown = shown.collect::<Vec<_>>().join("; ");
+    out.push_str("main TLB at its fullest:");
+    let mut column = out.len() - out.rfind('\n').map_or(0, |end| end + 1);
+    for (index, resident) in smmu.resident.iter().take(SPACES_SHOWN).enumerate() {
+        let text = resident.to_string();
+        out.push_str(if index == 0 { "" } else { ";" });
+        column += text.len() + 2;
+        if column > COLUMNS_MAX {
+            out.push_str("\n   ");
+            column = text.len() + 4;
+        }
+        let _ = write!(out, " {text}");
+    }
     let hidden = smmu.resident.len().saturating_sub(SPACES_SHOWN);
-    let more = if hidden > 0 { format!("; and {hidden} more") } else { String::new() };
-    let _ = writeln!(out, "main TLB at its fullest: {shown}{more}");
+    if hidden > 0 {
+        let _ = write!(out, "; and {hidden} more");
+    }
+    out.push('\n');
 }
 
 impl std::fmt::Display for ResidentResult {
