@@ -171,7 +171,7 @@ fn expectations_can_be_held() {
 fn faults_variants_and_repeats_are_checked() {
     check(&format!("{HEAD}faults = ['reuse-wihtout-tlbi']\n"), "s.toml:3:11: no fault", "`reuse-");
     let variant = |set: &str| format!("{HEAD}[[variant]]\nname = 'v'\nset = {{ {set} }}\n");
-    check(&variant("'vm.A.vmid' = 1"), "expected a sequence", "");
+    check(&variant("'vm.A.vmid' = 1"), "expected a list", "");
     check(&variant("'seed.x' = 1"), "invalid type: map", "whole number");
     check(&variant("'seed' = 'x'"), "s.toml:5:18: invalid type: string", "");
     check(&variant("'variant.v.name' = 'x'"), "cannot change variants", "");

@@ -120,6 +120,15 @@ fn overrides_reach_the_scenario_and_the_machine_file() {
 }
 
 #[test]
+fn overrides_reach_the_title_and_the_variants_themselves() {
+    let set = ["title='another'", "variant.0.name='first'", "variant.1.set={ seed = 9 }"];
+    let loaded = load_with("shared-vmid.toml", &set);
+    assert_eq!(loaded.title, "another");
+    assert_eq!(loaded.runs[0].variant.as_deref(), Some("first"));
+    assert_eq!(loaded.runs[1].scenario.seed, 9);
+}
+
+#[test]
 fn copies_of_a_vm_are_written_out() {
     let run = &load("exhaust-8bit.toml").runs[0];
     assert_eq!(run.scenario.vms.len(), 256);

@@ -28,7 +28,7 @@ pub use file::{
 pub use presets::Preset;
 pub use runner::{
     Board, BuildError, DmaId, Listener, Machine, MachineMemory, Order, Program, Shared, Stuck,
-    device_ports,
+    device_ports, structure_sizes,
 };
 
 /// The JSON Schema of a file format, under a title.

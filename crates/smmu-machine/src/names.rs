@@ -42,7 +42,8 @@ pub fn check_copies(name: &str, count: Option<u32>, path: &Path, problems: &mut 
     }
 }
 
-/// Adds a problem for each name of the array `key` that is taken already or cannot be one.
+/// Adds a problem for each name of the array `key` that is taken already or cannot be one. `kind`
+/// is what bears the name, with its article.
 pub fn check_names<'a>(
     names: impl Iterator<Item = &'a str>,
     key: &str,
@@ -53,11 +54,11 @@ pub fn check_names<'a>(
     for (index, name) in names.enumerate() {
         let path = Path::root().key(key).index(index).key("name");
         if name.is_empty() || name.contains('.') || name.contains('=') {
-            let what = format!("`{name}` is no name of a {kind}");
+            let what = format!("`{name}` is no name of {kind}");
             let help = "names are not empty and have no `.` and no `=`";
             problems.push(Problem::new(path, what, help));
         } else if let Some(first) = seen.insert(name.to_owned(), index) {
-            let what = format!("a {kind} named `{name}` exists already: [[{key}]] {}", first + 1);
+            let what = format!("{kind} named `{name}` exists already: [[{key}]] {}", first + 1);
             problems.push(Problem::new(path, what, "give each its own name"));
         }
     }

@@ -182,6 +182,14 @@ mod tests {
     }
 
     #[test]
+    fn the_machine_of_the_replayed_cases_forgets_nothing_by_itself() {
+        let machine = MachineFile::of_preset(QEMU).blueprint().unwrap();
+        let smmu = &machine.smmus[0];
+        assert_eq!(smmu.tlb, TlbBlueprint::UnboundedByAsid);
+        assert_eq!([smmu.ste_cache, smmu.cd_cache], [CacheBlueprint::Unbounded; 2]);
+    }
+
+    #[test]
     fn any_machine_can_be_moved_onto_the_adversary() {
         let adversary = MachineFile::of_preset(ADVERSARY).blueprint().unwrap();
         let moved = MachineFile::of_preset("ideal").blueprint().unwrap().on_adversary();

@@ -55,7 +55,7 @@ fn registers_lie_outside_of_memory_and_of_each_other() {
 fn names_and_streams_are_unique_and_known() {
     check(
         "[[smmu]]\nname = 'a'\n[[smmu]]\nname = 'a'\n",
-        "m.toml:4:8: a SMMU named `a`",
+        "m.toml:4:8: an SMMU named `a`",
         "own name",
     );
     let device = |extra: &str| format!("[[device]]\nname = 'nic'\nstreams = [1]\n{extra}");
@@ -114,6 +114,7 @@ fn structures_have_sizes_that_can_be_built() {
     check(&tlb("entries = 0"), "cannot have 0 entries", "1 to 1048576");
     check(&tlb("entries = 2, ways = 4"), "more than the 2 entries", "use 0");
     check(&tlb("shape = 'unbounded', ways = 4"), "an unbounded structure has no entries", "remove");
+    check(&tlb("shape = 'unbounded-by-asid', entries = 4"), "an unbounded structure has", "remove");
     check(&tlb("replacement = 'lru'"), "unknown variant `lru`", "`round-robin`, `random`");
 }
 

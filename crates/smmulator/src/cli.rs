@@ -6,7 +6,7 @@ use crate::commands::Command;
 
 /// An Arm SMMUv3 with a VMID-tagged TLB under a VFIO layer, in user space.
 #[derive(Parser, Debug)]
-#[command(name = "smmulator", version, about, max_term_width = 100)]
+#[command(name = "smmulator", version, max_term_width = 100)]
 #[command(after_help = "Exit status: 0 all expectations held; 1 an expectation failed or the \
     checker found a bug; 2 bad input.")]
 pub(crate) struct Cli {

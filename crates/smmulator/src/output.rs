@@ -42,6 +42,9 @@ pub(crate) fn json(mut value: Value) -> io::Result<()> {
     raw_json(&value)
 }
 
+/// Columns of a table where there is no terminal to ask.
+const WIDTH: u16 = 100;
+
 /// A table in plain lines, as wide as the terminal.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
@@ -49,5 +52,8 @@ pub(crate) fn table(header: &[&str]) -> Table {
         .load_style(presets::UTF8_BORDERS_ONLY)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(header);
+    if table.width().is_none() {
+        table.set_width(WIDTH);
+    }
     table
 }

@@ -39,9 +39,11 @@ impl ScenarioArgs {
         let mut loaded = Scenario::load(&self.path, &options)?;
         for run in &mut loaded.runs {
             let given = &mut run.scenario.faults;
-            let new = self.fault.iter().filter(|fault| !given.contains(fault));
-            let new: Vec<String> = new.cloned().collect();
-            given.extend(new);
+            for fault in &self.fault {
+                if !given.contains(fault) {
+                    given.push(fault.clone());
+                }
+            }
         }
         Ok(loaded)
     }

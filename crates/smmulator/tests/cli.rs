@@ -78,6 +78,7 @@ fn bad_input_ends_with_2_and_says_what_would_be_right() {
         (&["man", "decod"], "did you mean `decode`?"),
         (&["schema", "machin"], "machine"),
         (&["dance"], "--help"),
+        (&["decode", "command", "-1", "0"], "write hexadecimal digits"),
         (&["decode", "event"], "WORDS"),
     ] {
         let ended = smmulator(args);
@@ -140,6 +141,74 @@ fn bad_scenarios_end_with_2_the_line_and_a_remedy() {
 }
 
 #[test]
+fn what_cannot_be_asked_is_refused_before_anything_runs() {
+    let shared = scenario("shared-vmid");
+    for (args, remedy) in [
+        (&["run", &shared, "--jobs", "0"][..], "--jobs"),
+        (&["run", &shared, "--interleave", "-1"], "invalid digit"),
+        (&["explain", &shared, "--device", "nic0", "--iova", "-1"], "0x and hexadecimal"),
+        (&["explain", &shared, "--device", "nic0", "--iova", "0", "--after", "99"], "0 to 10"),
+        (&["run", &shared, "--set", "variant.0.name=a.b"], "no `.` and no `=`"),
+    ] {
+        let ended = smmulator(args);
+        assert_eq!((ended.status, ended.stdout.as_str()), (2, ""), "{args:?}");
+        assert!(ended.stderr.contains(remedy), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn what_is_no_text_is_refused_without_being_shown() {
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("garbage.toml");
+    std::fs::write(&file, b"title = 'a'\n\x1b[31m\xff").unwrap();
+    let ended = smmulator(&["run", file.to_str().unwrap()]);
+    assert_eq!(ended.status, 2);
+    assert!(ended.stderr.contains("line 2, column 6: this is not UTF-8 text"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains('\u{1b}'));
+}
+
+#[test]
+fn a_table_fits_a_terminal() {
+    for name in ["shared-vmid", "tlbi-scope", "exhaust-8bit", "vmid-reuse"] {
+        let text = smmulator(&["run", &scenario(name)]).stdout;
+        let widest = text.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(120), "{name}: {widest:?} columns");
+        assert!(text.lines().all(|line| line.trim_end() == line), "{name}: spaces at the end");
+    }
+    let ste = ["decode", "ste", "d", "0", "0024359500000001", "80011000", "0", "0", "0", "0"];
+    let text = smmulator(&ste).stdout;
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+}
+
+#[test]
+fn a_walk_says_what_each_fetched_word_is() {
+    let scopes = scenario("tlbi-scope");
+    let ended = smmulator(&["explain", &scopes, "--device", "nic2", "--iova", "0x40000fff"]);
+    for text in [
+        "nic2 reads IOVA 0x40000fff",
+        "stage 1, CDs at 0x",
+        "ASID 0x1, stage 1 tables of 4K at 0x",
+        ", table at 0x",
+        ", page at 0x",
+        "kept as fill 1: 0x40000000 to 0x40000fff",
+        "once more",
+        "hit on fill 1",
+    ] {
+        assert!(ended.stdout.contains(text), "{text}\n{}", ended.stdout);
+    }
+    assert_eq!(ended.stdout.matches("\nStreamID").count(), 2, "one transaction each time");
+}
+
+#[test]
+fn verdicts_alike_are_told_once_with_what_mends_them() {
+    let ended = smmulator(&["check", &scenario("vmid-reuse"), "--fault", "reuse-without-tlbi"]);
+    assert_eq!(ended.stdout.matches("FOUND").count(), 1, "{}", ended.stdout);
+    for text in ["nic1 of VM B", "CMD_TLBI_S12_VMALL vmid=0x1; CMD_SYNC, after #", "64 uses in all"]
+    {
+        assert!(ended.stdout.contains(text), "{text}\n{}", ended.stdout);
+    }
+}
+
+#[test]
 fn faults_are_listed() {
     assert!(smmulator(&["faults"]).stdout.contains("reuse-without-tlbi"));
     assert!(json(&["faults", "--json"])["faults"][0]["name"].is_string());
@@ -152,4 +221,9 @@ fn shells_and_man_pages_know_the_commands() {
     }
     assert!(smmulator(&["man"]).stdout.contains(".TH smmulator 1"));
     assert!(smmulator(&["man", "decode"]).stdout.contains("WORDS"));
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("man");
+    assert_eq!(smmulator(&["man", "--out", folder.to_str().unwrap()]).status, 0);
+    assert!(folder.join("smmulator-decode.1").exists());
+    assert!(!folder.join("smmulator-help-decode.1").exists(), "says what decode's own page says");
+    assert_eq!(smmulator(&["man", "--out", "/dev/null/man"]).status, 2);
 }

@@ -221,7 +221,14 @@ impl fmt::Display for Verdict {
             writeln!(f, "  command      {seen}")?;
         }
         if !self.missing.is_empty() {
-            writeln!(f, "  missing      {}", self.missing_text())?;
+            write!(f, "  missing      {}", self.missing_text())?;
+            if let Some(Changed { store, .. }) = self.changed {
+                write!(f, ", after {}", store.at)?;
+            }
+            if let Some((at, _)) = self.promise {
+                write!(f, ", before {at}")?;
+            }
+            writeln!(f)?;
         }
         write!(f, "  seen         {} time{}", self.count, if self.count == 1 { "" } else { "s" })
     }

@@ -50,6 +50,18 @@ impl Structure {
     }
 }
 
+impl Structure {
+    /// Its name in a sentence.
+    const fn with_article(self) -> &'static str {
+        match self {
+            Self::Event => "an event",
+            Self::Command => "a command",
+            Self::Ste => "an STE",
+            Self::Cd => "a CD",
+        }
+    }
+}
+
 /// Words, explained.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Decoded {

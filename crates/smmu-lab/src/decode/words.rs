@@ -11,7 +11,7 @@ pub enum BadWords {
     #[error("`{0}` is no hexadecimal number of at most 64 bits")]
     NoNumber(String),
     /// Neither as many 64-bit words as the structure has nor twice as many of 32 bits.
-    #[error("{given} words are no {}", .structure.name())]
+    #[error("{} given, which is not {}", words_given(*given), .structure.with_article())]
     Count {
         /// What they were to be.
         structure: Structure,
@@ -21,6 +21,13 @@ pub enum BadWords {
     /// As many words as the structure has of 32 bits, but this one has more.
     #[error("`{0}` does not fit 32 bits")]
     TooWide(String),
+}
+
+fn words_given(given: usize) -> String {
+    match given {
+        1 => "1 word is".to_owned(),
+        given => format!("{given} words are"),
+    }
 }
 
 impl BadWords {

@@ -42,7 +42,8 @@ impl ReplayError {
 /// lines are passed over.
 ///
 /// # Errors
-/// A file that cannot be read, a line that is no case, a DMA that has no single translation.
+/// A file that cannot be read or has no case, a line that is no case, a DMA that has no single
+/// translation.
 pub fn load(path: impl AsRef<Path>) -> Result<Vec<Case>, ReplayError> {
     let path = path.as_ref();
     let unread = |error| ReplayError::file(path, &error, "name a case file that can be read");
@@ -58,12 +59,18 @@ pub fn load(path: impl AsRef<Path>) -> Result<Vec<Case>, ReplayError> {
         true => parse(BufReader::new(MultiGzDecoder::new(source))),
         false => parse(source),
     };
-    result.map_err(|Wrong { line, cause, remedy }| ReplayError {
+    let cases = result.map_err(|Wrong { line, cause, remedy }| ReplayError {
         line: Some(line),
         cause,
         remedy,
         ..ReplayError::of(path)
-    })
+    })?;
+    if cases.is_empty() {
+        // Nothing that agrees with nothing would look like success.
+        let (cause, remedy) = ("there is no case in it".into(), "write one case a line".into());
+        return Err(ReplayError { cause, remedy, ..ReplayError::of(path) });
+    }
+    Ok(cases)
 }
 
 /// What is wrong with a line.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use smmu_arch::registers::{CmdqBase, CmdqProd, EventqBase, EventqCons, EventqProd, Register};
 use smmu_arch::{Access, Direction, Iova, Pa, PortId, SmmuId, StreamId, SubstreamId, Transaction};
 use smmu_bus::{InterruptLine, InterruptSink, Memory, Mmio};
-use smmu_cache::TlbShape;
 use smmu_device::{Port, Smmu, SmmuConfig, StructureSizes};
+use smmu_machine::{MachineFile, presets, structure_sizes};
 use std::sync::Arc;
 
 /// What this project answers to a case, in the shapes of a case.
@@ -23,8 +23,8 @@ pub struct Answers {
     pub mmio_reads: Vec<u64>,
 }
 
-/// Runs a case. The SMMU forgets nothing by itself: TLB and configuration caches are unbounded, so
-/// that a missing invalidation shows.
+/// Runs a case on the structures of the preset `qemu`: the SMMU forgets nothing by itself, so that a
+/// missing invalidation shows.
 #[must_use]
 pub fn run(case: &Case) -> Answers {
     let mut bench = Bench::new(case);
@@ -32,6 +32,13 @@ pub fn run(case: &Case) -> Answers {
         bench.step(step);
     }
     bench.answers
+}
+
+/// The structures of the preset `qemu`. Nothing in them is random.
+fn structures() -> StructureSizes {
+    let machine = MachineFile::of_preset(presets::QEMU).blueprint();
+    let machine = machine.expect("a preset makes a machine that is valid");
+    structure_sizes(&machine.smmus[0], 0)
 }
 
 /// The platform that every case assumes.
@@ -47,11 +54,7 @@ impl Bench {
         let config = SmmuConfig {
             id: SmmuId(0),
             id_registers: case.smmu.stage.id_registers(),
-            structures: StructureSizes {
-                tlb: TlbShape::UnboundedByAsid,
-                ste_cache: None,
-                cd_cache: None,
-            },
+            structures: structures(),
             ports: 1,
         };
         let smmu = Arc::new(Smmu::new(&config).expect("what is unbounded has no bad geometry"));

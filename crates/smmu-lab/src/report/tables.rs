@@ -2,7 +2,7 @@
 
 use super::figures::{Figure, run_name};
 use super::markup::{Sheet, count, escape, percent};
-use crate::run::{DeviceResult, Failure, Results, RunResult, VerdictResult, VmResult, hit_rate};
+use crate::run::{DeviceResult, Failure, Results, RunResult, VmResult, hit_rate};
 use std::fmt::Write;
 
 /// Figures with more groups than this take the page's whole width and keep their numbers folded.
@@ -72,10 +72,11 @@ fn of_run(run: &RunResult) -> String {
         let _ =
             writeln!(out, "<h3>{name}: expectations that failed</h3>\n{}", pre(&lines.join("\n")));
     }
-    for alike in alike(&run.verdicts) {
-        let (title, times) = (escape(&title(alike[0])), count(alike.iter().map(|v| v.count).sum()));
+    for alike in run.verdicts_alike() {
+        let (title, times) =
+            (escape(&alike[0].title()), count(alike.iter().map(|v| v.count).sum()));
         let _ = writeln!(out, "<h3>{name}: {title}</h3>\n<p class=\"lead\">Found: {times}</p>");
-        out.push_str(&pre(&alike[0].text));
+        out.push_str(&pre(alike[0].story()));
         if alike.len() > 1 {
             let more: String = alike[1..].iter().map(|verdict| pre(&verdict.text)).collect();
             let number = count(alike.len() as u64 - 1);
@@ -89,25 +90,7 @@ fn of_run(run: &RunResult) -> String {
 }
 
 fn failure(failure: &Failure) -> String {
-    let place = failure.step.map_or("at the end".to_owned(), |step| format!("step {step}"));
-    format!("{place}: expected {}, found {}", failure.expected, failure.found)
-}
-
-/// Verdicts that say the same of one device, in the order in which they came up.
-fn alike(verdicts: &[VerdictResult]) -> Vec<Vec<&VerdictResult>> {
-    let mut groups: Vec<Vec<&VerdictResult>> = Vec::new();
-    for verdict in verdicts {
-        match groups.iter_mut().find(|group| title(group[0]) == title(verdict)) {
-            Some(group) => group.push(verdict),
-            None => groups.push(vec![verdict]),
-        }
-    }
-    groups
-}
-
-fn title(verdict: &VerdictResult) -> String {
-    let device = verdict.device.as_ref().map_or(String::new(), |name| format!(", {name}"));
-    format!("{} bug{device}: {}", verdict.blame, verdict.cause)
+    format!("{}: expected {}, found {}", failure.place(), failure.expected, failure.found)
 }
 
 fn pre(text: &str) -> String {

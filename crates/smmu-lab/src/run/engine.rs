@@ -396,7 +396,9 @@ impl Engine {
 
     pub(super) fn failed(&mut self, expected: &str, found: String) {
         let step = (self.step > 0).then_some(self.step);
-        self.failures.push(Failure { step, expected: expected.to_owned(), found });
+        let done = self.step.checked_sub(1).and_then(|index| self.run.scenario.steps.get(index));
+        let action = Some(done.map_or("autostart", Step::key).to_owned());
+        self.failures.push(Failure { step, action, expected: expected.to_owned(), found });
     }
 }
 

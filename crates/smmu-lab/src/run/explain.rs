@@ -1,11 +1,15 @@
 //! One DMA, every fetch, every structure, drawn as a tree.
 
+mod fetched;
+
 use super::engine::Engine;
 use super::{RunError, RunOptions};
 use crate::scenario::Run;
+use fetched::Reader;
 use serde::Serialize;
 use smmu_arch::{
-    AddressSpace, Direction, EntryKind, Iova, Observation, Pa, Path, StageRights, TlbEntry,
+    AddressSpace, ConfigKey, Direction, EntryKind, Features, Iova, Observation, Pa, Path,
+    StageRights, TlbEntry,
 };
 use smmu_bus::Memory;
 use smmu_machine::Order;
@@ -59,8 +63,8 @@ pub fn explain(
     for index in 0..question.after.min(run.scenario.steps.len()) {
         engine.step_number(index)?;
     }
-    let kind = if question.write { "write" } else { "read" };
-    let title = format!("{} {kind} of IOVA {:#x}", question.device, question.iova);
+    let verb = if question.write { "writes to" } else { "reads" };
+    let title = format!("{} {verb} IOVA {:#x}", question.device, question.iova);
     let first = engine.watch_one(question)?;
     let again = engine.watch_one(question)?;
     Ok(Explanation { title, first, again })
@@ -74,7 +78,7 @@ impl Engine {
             stream: self.first_stream(device),
             substream: None,
             iova: Iova(question.iova),
-            bytes: 8,
+            bytes: 1, // more could lie in two pages, and be two transactions
             direction: if question.write { Direction::Write } else { Direction::Read },
             privileged: false,
         };
@@ -84,36 +88,38 @@ impl Engine {
         self.machine.settle()?;
         let tape = self.machine.listener().with(|watch| watch.tape.take()).unwrap_or_default();
         let memory = self.machine.memory();
-        let read = |pa: Pa| memory.read_word(pa).ok();
-        Ok(tape.iter().filter_map(|(_, observation)| line(observation, &read)).collect())
+        let ids = self.run.machine.smmus[self.run.machine.devices[device].smmu].ids;
+        let mut reader = Reader::new(Features::decode(&ids), |pa: Pa| memory.read_word(pa).ok());
+        Ok(tape.iter().filter_map(|(_, observation)| line(observation, &mut reader)).collect())
     }
 }
 
-fn line(observation: &Observation, read: &impl Fn(Pa) -> Option<u64>) -> Option<Line> {
+fn line(
+    observation: &Observation,
+    reader: &mut Reader<impl Fn(Pa) -> Option<u64>>,
+) -> Option<Line> {
     let (depth, text) = match observation {
-        Observation::Began(transaction) => (0, format!("StreamID {} enters", transaction.stream)),
+        Observation::Began(transaction) => (0, format!("StreamID {}", transaction.stream)),
         Observation::ConfigLookedUp { key, hit } => {
-            (1, format!("{key} cache: {}", if *hit { "hit" } else { "miss" }))
+            (1, format!("{}: {}", config(key), if *hit { "hit" } else { "miss" }))
         }
         Observation::LookedUp { space, input, hit, .. } => {
             let found = hit.map_or("miss".to_owned(), |fill| format!("hit on fill {fill}"));
-            (1, format!("main TLB, {} {input:#x}: {found}", tags(space)))
+            (1, format!("main TLB, {}, address {input:#x}: {found}", tags(space)))
         }
-        Observation::Fetched { pa, why } => {
-            let word = read(*pa).map_or("no memory".to_owned(), |word| format!("{word:#018x}"));
-            (2, format!("{why} at {pa}: {word}"))
-        }
+        Observation::Fetched { pa, why } => (2, reader.fetched(*pa, *why)),
         Observation::Filled { number, entry, .. } => {
-            (2, format!("fill {number}: {}", shown(entry)))
+            (2, format!("kept as fill {number}: {}", shown(entry)))
         }
-        Observation::ConfigFilled { key } => (2, format!("{key} is kept")),
+        Observation::ConfigFilled { key: ConfigKey::Ste(_) } => (2, "STE kept".to_owned()),
+        Observation::ConfigFilled { key: ConfigKey::Cd(..) } => (2, "CD kept".to_owned()),
         Observation::FillOvertaken { .. } => {
             (2, "not kept: an invalidation overtook it".to_owned())
         }
         Observation::Translated { output, path, .. } => {
             let how = match path {
                 Path::Bypass => "untranslated",
-                Path::Hit(_) => "by the TLB",
+                Path::Hit(_) => "by a TLB hit",
                 Path::Walk => "by a walk",
             };
             (1, format!("PA {output}, {how}"))
@@ -127,6 +133,13 @@ fn line(observation: &Observation, read: &impl Fn(Pa) -> Option<u64>) -> Option<
     Some(Line { depth, text })
 }
 
+fn config(key: &ConfigKey) -> String {
+    match key {
+        ConfigKey::Ste(stream) => format!("STE cache, StreamID {stream}"),
+        ConfigKey::Cd(stream, index) => format!("CD cache, StreamID {stream}, CD {index}"),
+    }
+}
+
 fn tags(space: &AddressSpace) -> String {
     let kind = match space.kind {
         EntryKind::Stage1 => "stage 1",
@@ -134,8 +147,8 @@ fn tags(space: &AddressSpace) -> String {
         EntryKind::Combined => "stages 1 and 2",
     };
     let asid =
-        if space.kind.has_stage1() { format!(" ASID {}", space.asid) } else { String::new() };
-    format!("{kind} of VMID {}{asid},", space.vmid)
+        if space.kind.has_stage1() { format!(", ASID {}", space.asid) } else { String::new() };
+    format!("{kind}, VMID {}{asid}", space.vmid)
 }
 
 fn shown(entry: &TlbEntry) -> String {
@@ -155,7 +168,7 @@ impl Explanation {
     pub fn render(&self) -> String {
         let mut out = format!("{}\n", self.title);
         draw(&mut out, &self.first);
-        out.push_str("\nonce more\n");
+        let _ = writeln!(out, "\n{}, once more", self.title);
         draw(&mut out, &self.again);
         out
     }

@@ -198,7 +198,12 @@ impl Engine {
             if found != expected {
                 let found = found.to_string();
                 let expected = expectation.to_string();
-                self.failures.push(super::results::Failure { step: None, expected, found });
+                self.failures.push(super::results::Failure {
+                    step: None,
+                    action: None,
+                    expected,
+                    found,
+                });
             }
         }
     }
@@ -256,6 +261,7 @@ impl Engine {
         smmus
             .map(|(index, smmu)| SmmuResult {
                 name: smmu.name.clone(),
+                preset: smmu.preset.to_owned(),
                 counts: counters.smmus[index],
                 resident: resident_results(self.fullest.smmus.get(index).unwrap_or(&none)),
             })
@@ -263,19 +269,24 @@ impl Engine {
     }
 
     fn verdict_results(&self) -> Vec<VerdictResult> {
-        let result = |verdict: &Verdict| VerdictResult {
-            blame: match verdict.blame {
-                Blame::Driver => "driver",
-                Blame::Hardware => "hardware",
+        let result = |verdict: &Verdict| {
+            let device = self.device_of_stream(verdict.smmu, verdict.stream().0);
+            let mut vms = self.guests.iter();
+            let vm =
+                device.and_then(|d| vms.find(|guest| guest.plan.devices().any(|one| one == d)));
+            VerdictResult {
+                blame: match verdict.blame {
+                    Blame::Driver => "driver",
+                    Blame::Hardware => "hardware",
+                }
+                .to_owned(),
+                device: device.map(|device| self.run.machine.devices[device].name.clone()),
+                vm: vm.map(|guest| guest.plan.name.clone()),
+                cause: verdict.cause.to_string(),
+                text: verdict.to_string(),
+                missing: verdict.missing_text(),
+                count: verdict.count,
             }
-            .to_owned(),
-            device: self
-                .device_of_stream(verdict.smmu, verdict.stream().0)
-                .map(|device| self.run.machine.devices[device].name.clone()),
-            cause: verdict.cause.to_string(),
-            text: verdict.to_string(),
-            missing: verdict.missing_text(),
-            count: verdict.count,
         };
         self.machine.listener().with(|w| w.checker.verdicts().iter().map(result).collect())
     }

@@ -84,6 +84,8 @@ pub struct DeviceResult {
 pub struct SmmuResult {
     /// Name.
     pub name: String,
+    /// The preset that it was made from: `adversary` under `smmulator check`.
+    pub preset: String,
     /// Counters.
     #[serde(flatten)]
     pub counts: SmmuCounts,
@@ -111,6 +113,8 @@ pub struct VerdictResult {
     pub blame: String,
     /// Device, where the stream belongs to one.
     pub device: Option<String>,
+    /// VM that the device belongs to, if any.
+    pub vm: Option<String>,
     /// What is wrong, in a line.
     pub cause: String,
     /// The whole story, several lines.
@@ -124,8 +128,11 @@ pub struct VerdictResult {
 /// An expectation that did not hold.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Failure {
-    /// Step of the scenario, from 1; `None` for those at the end of the run.
+    /// Step of the scenario, from 1; `None` before the first and after the last.
     pub step: Option<usize>,
+    /// What was done: the key of the step in the file, or `autostart` before the first. `None` for
+    /// the counters at the end.
+    pub action: Option<String>,
     /// What was expected.
     pub expected: String,
     /// What came.
@@ -139,10 +146,52 @@ impl RunResult {
         self.failures.is_empty() && (self.verdicts_expected || self.verdicts.is_empty())
     }
 
+    /// Verdicts that say the same of one device, in the order in which they came up.
+    #[must_use]
+    pub fn verdicts_alike(&self) -> Vec<Vec<&VerdictResult>> {
+        let mut groups: Vec<Vec<&VerdictResult>> = Vec::new();
+        for verdict in &self.verdicts {
+            match groups.iter_mut().find(|group| group[0].title() == verdict.title()) {
+                Some(group) => group.push(verdict),
+                None => groups.push(vec![verdict]),
+            }
+        }
+        groups
+    }
+
     /// Sum of a counter over all devices.
     #[must_use]
     pub fn sum(&self, counter: impl Fn(&DeviceResult) -> u64) -> u64 {
         self.vms.iter().flat_map(|vm| &vm.devices).map(counter).sum()
+    }
+}
+
+impl VerdictResult {
+    /// Who has to be mended, which device did it, and what is wrong, in a line.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let device = self.device.as_ref().map_or(String::new(), |name| format!(", {name}"));
+        let vm = self.vm.as_ref().map_or(String::new(), |name| format!(" of VM {name}"));
+        format!("{} bug{device}{vm}: {}", self.blame, self.cause)
+    }
+
+    /// The story without its first line, which the title repeats.
+    #[must_use]
+    pub fn story(&self) -> &str {
+        self.text.split_once('\n').map_or("", |(_, story)| story)
+    }
+}
+
+impl Failure {
+    /// Where it failed: `step 3 (dma)`, `at the start (autostart)` or `at the end`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match (self.step, &self.action) {
+            (Some(step), Some(action)) => format!("step {step} ({action})"),
+            (Some(step), None) => format!("step {step}"),
+            (None, Some(action)) => format!("at the start ({action})"),
+            (None, None) => "at the end".to_owned(),
+        }
     }
 }
 

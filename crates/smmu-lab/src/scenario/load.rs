@@ -61,11 +61,16 @@ impl Scenario {
         folder: &FilePath,
         options: &LoadOptions<'_>,
     ) -> Result<Loaded, Diagnostic> {
-        let file: ScenarioFile = document.read()?;
-        document.refuse(file.check_variants())?;
+        // Overrides may change the title and the variants themselves.
+        let mut changed = document.clone();
+        for set in options.set.iter().filter(|set| !is_for_machine(set)) {
+            changed.set(set)?;
+        }
+        let file: ScenarioFile = changed.read()?;
+        changed.refuse(file.check_variants())?;
         let mut runs = Vec::new();
         for (index, variant) in file.variant.iter().enumerate() {
-            let mut sources = Sources::new(document.clone(), folder);
+            let mut sources = Sources::new(changed.clone(), folder);
             let keys = variant.set.keys().cloned().collect();
             sources.set_variant(index, keys)?;
             runs.push(sources.run(Some(variant.name.clone()), options)?);
@@ -100,7 +105,7 @@ impl<'a> Sources<'a> {
         options: &LoadOptions<'_>,
     ) -> Result<Run, Diagnostic> {
         let (for_machine, for_scenario): (Vec<_>, Vec<_>) =
-            options.set.iter().partition(|set| set.trim_start().starts_with(MACHINE));
+            options.set.iter().partition(|set| is_for_machine(set));
         for set in for_scenario {
             self.scenario.set(set)?;
         }
@@ -163,9 +168,15 @@ impl<'a> Sources<'a> {
     }
 
     fn at_machine(&self, what: String, name: &str) -> Diagnostic {
-        let help = format!("`{name}` is looked for in {}", shown(self.folder));
+        let folder = shown(self.folder);
+        let help = format!("paths start where the scenario lies: `{name}` in {folder}");
         self.scenario.diagnose(Problem::new(Path::root().key("machine"), what, help))
     }
+}
+
+/// The override reaches into the machine, which may be a file of its own.
+fn is_for_machine(set: &str) -> bool {
+    set.trim_start().starts_with(MACHINE)
 }
 
 fn shown(folder: &FilePath) -> String {

@@ -56,6 +56,15 @@ impl Diagnostic {
         }))
     }
 
+    /// A diagnostic for a file that is no text. What it holds is not shown: it could be anything.
+    pub(super) fn not_text(file: &str, error: &std::string::FromUtf8Error) -> Self {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let good = String::from_utf8_lossy(good);
+        let (line, column) = line_and_column(&good, good.len());
+        let what = format!("line {line}, column {column}: this is not UTF-8 text");
+        Self::unreadable(file, what, "give a TOML file, saved as UTF-8")
+    }
+
     /// A diagnostic at a range of bytes of a text.
     pub(super) fn at(
         file: &str,

@@ -59,10 +59,13 @@ impl Document {
     /// A file that cannot be read, or is not TOML.
     pub fn open(path: &std::path::Path) -> Result<Self, Diagnostic> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let bytes = std::fs::read(path).map_err(|error| {
             Diagnostic::unreadable(&name, error.to_string(), "give the path of a readable file")
         })?;
-        Self::parse(&name, &text)
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::parse(&name, &text),
+            Err(error) => Err(Diagnostic::not_text(&name, &error)),
+        }
     }
 
     /// The name that stands for the document in messages.
@@ -162,7 +165,16 @@ fn not_toml(name: &str, text: &str, error: &toml::de::Error) -> Diagnostic {
     Diagnostic::at(name, text, span, sentence(error.message()), Some(help))
 }
 
-/// Messages of the reader have a line for each thing it was at.
+/// Messages of the reader have a line for each thing it was at, and name types of this program.
 fn sentence(message: &str) -> String {
-    message.trim().replace('\n', ": ")
+    let message = message.trim().replace('\n', ": ");
+    let Some((what, expected)) = message.rsplit_once("expected ") else { return message };
+    let plain = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => format!("a whole number ({expected})"),
+        "a sequence" => "a list".to_owned(),
+        "a map" => "a table".to_owned(),
+        other if other.starts_with("struct ") => "a table".to_owned(),
+        _ => return message,
+    };
+    format!("{what}expected {plain}")
 }

@@ -48,7 +48,8 @@ pub(super) fn from_message(message: &str) -> Option<String> {
     if message.starts_with("wanted exactly 1 element") {
         return Some("one key only: begin another table for the next".to_owned());
     }
-    let expected = match message.trim().ends_with("is no size") {
+    let of_size = ["is no size", "a size is not negative", "is beyond 2^64"];
+    let expected = match of_size.iter().any(|end| message.trim().ends_with(end)) {
         true => "a size",
         false => message.rsplit_once("expected ")?.1.trim(),
     };

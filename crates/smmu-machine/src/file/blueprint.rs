@@ -55,6 +55,8 @@ pub struct SmmuBlueprint {
 pub enum TlbBlueprint {
     /// Forgets nothing by itself.
     Unbounded,
+    /// The same, and a global entry is used only in the ASID that it was made in.
+    UnboundedByAsid,
     /// Sets of ways.
     SetAssociative {
         /// Entries, 1 to 2^20.
@@ -257,8 +259,11 @@ pub(crate) fn tlb_over(under: TlbBlueprint, over: &Tlb) -> TlbBlueprint {
         || over.replacement.is_some();
     let (entries, ways, index, replacement) = match (over.shape, under) {
         (Some(Shape::Unbounded), _) => return TlbBlueprint::Unbounded,
-        (None, TlbBlueprint::Unbounded) if !sized => return TlbBlueprint::Unbounded,
-        (_, TlbBlueprint::Unbounded) => (2048, 4, Index::Page, Replacement::RoundRobin),
+        (Some(Shape::UnboundedByAsid), _) => return TlbBlueprint::UnboundedByAsid,
+        (None, TlbBlueprint::Unbounded | TlbBlueprint::UnboundedByAsid) if !sized => return under,
+        (_, TlbBlueprint::Unbounded | TlbBlueprint::UnboundedByAsid) => {
+            (2048, 4, Index::Page, Replacement::RoundRobin)
+        }
         (_, TlbBlueprint::SetAssociative { entries, ways, index, replacement }) => {
             (entries, ways, index, replacement)
         }

@@ -21,8 +21,13 @@ impl MachineFile {
     /// Adds everything that is wrong with the machine to `problems`.
     pub(super) fn check(&self, blueprint: &Blueprint, problems: &mut Vec<Problem>) {
         self.check_memory(problems);
-        check_names(self.smmu.iter().map(|one| one.name.as_str()), "smmu", "SMMU", problems);
-        check_names(self.device.iter().map(|one| one.name.as_str()), "device", "device", problems);
+        check_names(self.smmu.iter().map(|one| one.name.as_str()), "smmu", "an SMMU", problems);
+        check_names(
+            self.device.iter().map(|one| one.name.as_str()),
+            "device",
+            "a device",
+            problems,
+        );
         for (index, smmu) in blueprint.smmus.iter().enumerate() {
             let path = Path::root().key("smmu").index(index);
             check_registers(blueprint, index, &path, problems);
@@ -80,7 +85,7 @@ impl MachineFile {
         let tlb = &smmu.tlb;
         let sized = tlb.entries.or(tlb.ways).is_some();
         let ruled = tlb.index.is_some() || tlb.replacement.is_some();
-        if tlb.shape == Some(super::Shape::Unbounded) && (sized || ruled) {
+        if tlb.shape.is_some_and(super::Shape::is_unbounded) && (sized || ruled) {
             refuse(path.key("tlb").key("shape"));
         }
         for (key, cache) in [("ste_cache", smmu.ste_cache), ("cd_cache", smmu.cd_cache)] {

@@ -87,6 +87,15 @@ pub enum Shape {
     SetAssociative,
     /// Forgets nothing by itself.
     Unbounded,
+    /// Forgets nothing by itself, and uses a global entry only in the ASID that it was made in.
+    UnboundedByAsid,
+}
+
+impl Shape {
+    /// Whether entries, ways, index and replacement have no meaning.
+    pub(super) const fn is_unbounded(self) -> bool {
+        matches!(self, Self::Unbounded | Self::UnboundedByAsid)
+    }
 }
 
 /// How the set of an entry is found; pages count in units of the entry's size.

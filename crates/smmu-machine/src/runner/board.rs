@@ -144,7 +144,7 @@ fn place(blueprint: &Blueprint, index: usize, seed: u64) -> Result<Placed, Build
     let config = SmmuConfig {
         id: SmmuId(index as u8),
         id_registers: drawn.ids,
-        structures: structures(drawn, seed),
+        structures: structure_sizes(drawn, seed),
         ports: ports as u16,
     };
     let smmu = Smmu::new(&config)
@@ -178,7 +178,9 @@ pub fn device_ports(blueprint: &Blueprint) -> Vec<(SmmuId, PortId)> {
     blueprint.devices.iter().map(|device| next(device.smmu)).collect()
 }
 
-fn structures(drawn: &SmmuBlueprint, seed: u64) -> StructureSizes {
+/// The structures of an SMMU as the device takes them. The seed starts random replacement.
+#[must_use]
+pub fn structure_sizes(drawn: &SmmuBlueprint, seed: u64) -> StructureSizes {
     let entries = |cache| match cache {
         CacheBlueprint::Unbounded => None,
         CacheBlueprint::Entries(entries) => Some(entries),
@@ -217,6 +219,7 @@ fn read<R: Register>(smmu: &Smmu) -> R {
 fn tlb_shape(drawn: TlbBlueprint, seed: u64) -> TlbShape {
     match drawn {
         TlbBlueprint::Unbounded => TlbShape::Unbounded,
+        TlbBlueprint::UnboundedByAsid => TlbShape::UnboundedByAsid,
         TlbBlueprint::SetAssociative { entries, ways, index, replacement } => TlbGeometry {
             entries,
             ways,

@@ -8,7 +8,7 @@ mod listener;
 mod order;
 mod schedule;
 
-pub use board::{Board, BuildError, Interrupts, MachineMemory, device_ports};
+pub use board::{Board, BuildError, Interrupts, MachineMemory, device_ports, structure_sizes};
 pub use listener::{Listener, Shared};
 pub use order::Order;
 pub use schedule::{DmaId, Machine, Program, Stuck};

@@ -15,7 +15,7 @@ pub(crate) struct Check {
     #[command(flatten)]
     scenario: ScenarioArgs,
     /// Step all actors one request at a time, in random order from this seed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Print JSON
     #[arg(long)]

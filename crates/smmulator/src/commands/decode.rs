@@ -17,7 +17,7 @@ pub(crate) struct Decode {
     /// What the words are
     structure: Kind,
     /// The words: event 4 of 64 bits or 8 of 32, command 2 or 4, STE and CD 8 or 16
-    #[arg(required = true, value_name = "WORDS")]
+    #[arg(required = true, value_name = "WORDS", allow_negative_numbers = true)]
     words: Vec<String>,
     /// Show fields that are 0, too
     #[arg(long)]

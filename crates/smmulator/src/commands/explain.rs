@@ -18,7 +18,7 @@ pub(crate) struct Explain {
     #[arg(long)]
     device: String,
     /// The address that it puts on the bus, decimal or 0x…
-    #[arg(long, value_parser = address)]
+    #[arg(long, value_parser = address, allow_negative_numbers = true)]
     iova: u64,
     /// Write instead of read
     #[arg(long)]
@@ -27,7 +27,7 @@ pub(crate) struct Explain {
     #[arg(long)]
     variant: Option<String>,
     /// Steps of the scenario that are done before
-    #[arg(long, value_name = "STEPS", default_value_t = 0)]
+    #[arg(long, value_name = "STEPS", default_value_t = 0, allow_negative_numbers = true)]
     after: usize,
     /// Print JSON
     #[arg(long)]
@@ -43,6 +43,13 @@ impl Explain {
             return Err(Error::Typed {
                 what: format!("the machine has no device `{}`", self.device),
                 help: suggest::remedy(&self.device, names),
+            });
+        }
+        let steps = run.scenario.steps.len();
+        if self.after > steps {
+            return Err(Error::Typed {
+                what: format!("--after {}: the scenario has {steps} steps", self.after),
+                help: format!("choose 0 to {steps}"),
             });
         }
         let question =
@@ -74,5 +81,6 @@ fn address(text: &str) -> Result<u64, String> {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => digits.parse(),
     };
-    number.map_err(|error| error.to_string())
+    number
+        .map_err(|_| "an address is decimal, or 0x and hexadecimal, of at most 64 bits".to_owned())
 }

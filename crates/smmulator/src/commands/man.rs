@@ -21,12 +21,16 @@ pub(crate) struct Man {
 
 impl Man {
     pub(crate) fn run(self) -> Result<Exit, Error> {
-        let mut root = Cli::command();
+        // A page for each `help COMMAND` would say what that command's own page says.
+        let mut root = Cli::command().disable_help_subcommand(true);
         root.build();
         if let Some(folder) = self.out {
-            std::fs::create_dir_all(&folder)?;
-            clap_mangen::generate_to(root, folder)?;
-            return Ok(Exit::Held);
+            let written = std::fs::create_dir_all(&folder)
+                .and_then(|()| clap_mangen::generate_to(root, &folder));
+            return written.map(|()| Exit::Held).map_err(|error| Error::Typed {
+                what: format!("{} cannot be written: {error}", folder.display()),
+                help: "name a folder that may be written".to_owned(),
+            });
         }
         let page = match &self.command {
             None => root,

@@ -1,5 +1,6 @@
 //! `smmulator run`: what comes out of a scenario.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -16,11 +17,11 @@ pub(crate) struct Run {
     #[command(flatten)]
     scenario: ScenarioArgs,
     /// Step all actors one request at a time, in random order from this seed
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", allow_negative_numbers = true)]
     interleave: Option<u64>,
     /// Host threads: as many variants run at once; the output does not depend on it
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    jobs: usize,
+    #[arg(long, value_name = "N", default_value = "1")]
+    jobs: NonZeroUsize,
     /// Write JSON into a file, or to stdout in place of the table
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     json: Option<PathBuf>,
@@ -32,7 +33,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn run(self) -> Result<Exit, Error> {
         let loaded = self.scenario.load()?;
-        let options = RunOptions { interleave: self.interleave, jobs: self.jobs };
+        let options = RunOptions { interleave: self.interleave, jobs: self.jobs.get() };
         let results = run(&loaded, &options)?;
         self.print(&results)?;
         if let Some(path) = &self.report {

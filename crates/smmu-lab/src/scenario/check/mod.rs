@@ -22,7 +22,7 @@ impl ScenarioFile {
         check_names(
             self.variant.iter().map(|one| one.name.as_str()),
             "variant",
-            "variant",
+            "a variant",
             &mut problems,
         );
         for (index, variant) in self.variant.iter().enumerate() {
@@ -44,7 +44,7 @@ impl ScenarioFile {
     ) -> Vec<Problem> {
         let mut problems = Vec::new();
         let names = self.vm.iter().map(|vm| vm.name.as_str());
-        check_names(names, "vm", "VM", &mut problems);
+        check_names(names, "vm", "a VM", &mut problems);
         for (index, vm) in self.vm.iter().enumerate() {
             check_vm(vm, machine, &Path::root().key("vm").index(index), &mut problems);
         }
