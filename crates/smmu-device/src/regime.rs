@@ -49,7 +49,7 @@ fn stage1(cd: &Cd, world: StreamWorld, globals: &Globals) -> Stage1Regime {
     let half = |index: usize| {
         let table = &cd.tables[index];
         Stage1Half {
-            root: cd.table(index, world).map(stage1_root),
+            root: cd.table(index, world).map(|table| stage1_root(table, features)),
             top_byte_ignored: table.tbi,
             hierarchy_disabled: table.had,
             unprivileged_disabled: table.e0pd,
@@ -76,17 +76,25 @@ fn output_bits(cd: &Cd, features: &Features) -> u8 {
 }
 
 /// A legal table has a granule; the fallback is never looked at.
-fn stage1_root(table: &CdTable) -> TableRoot {
+fn stage1_root(table: &CdTable, features: &Features) -> TableRoot {
     let granule = table.tg.unwrap_or(Granule::K4);
     let input_bits = table.input_bits();
     let start_level = granule.stage1_start_level(input_bits);
     let index_bits = input_bits - granule.level_shift(start_level);
     TableRoot {
-        base: table.ttb >> (index_bits + 3) << (index_bits + 3),
+        base: table_base(table.ttb, index_bits, features),
         input_bits: input_bits as u8,
         granule,
         start_level,
     }
+}
+
+/// A start table is aligned to its size, and to 64 bytes at least where addresses have 52 bits. Bits
+/// of the pointer below that count as 0.
+const fn table_base(pointer: u64, index_bits: u32, features: &Features) -> u64 {
+    let size_log2 = index_bits + 3;
+    let align_log2 = if features.oas_bits == 52 && size_log2 < 6 { 6 } else { size_log2 };
+    pointer >> align_log2 << align_log2
 }
 
 fn stage2(ste: &Ste, globals: &Globals) -> Stage2Regime {
@@ -97,7 +105,7 @@ fn stage2(ste: &Ste, globals: &Globals) -> Stage2Regime {
     let index_bits = input_bits.saturating_sub(granule.level_shift(start_level));
     Stage2Regime {
         root: TableRoot {
-            base: ste.s2_ttb >> (index_bits + 3) << (index_bits + 3),
+            base: table_base(ste.s2_ttb, index_bits, features),
             input_bits: input_bits as u8,
             granule,
             start_level,
