@@ -227,3 +227,40 @@ fn a_vmm_may_die_in_any_order_while_its_devices_work() {
         assert!(smmus.iter().all(|smmu| smmu.vmids_in_use == 0), "seed {seed}: {smmus:?}");
     }
 }
+
+/// The second SMMU has no stage 2, so that SET_IOMMU fails there after the first has given a VMID.
+#[test]
+fn a_failed_set_iommu_leaves_no_vmid_behind() {
+    let idr0 = Idr0::from(IdRegisters::REFERENCE.idr0);
+    let first = u32::from(idr0.with_s1p(false).with_hyp(false));
+    let second = u32::from(idr0.with_s2p(false).with_hyp(false).with_vmid16(false));
+    let file = machine().replacen(&format!("idr0 = {first} }}"), "@", 1);
+    let file = file.replace(&format!("idr0 = {first} }}"), &format!("idr0 = {second} }}"));
+    let file = file.replace('@', &format!("idr0 = {first} }}"));
+    let mut bed = Testbed::new(&file, Options::new(Personality::RfcFixed), Order::Direct);
+    let (fd, right) = bed
+        .call(|process| {
+            let container = Container::open(process)?;
+            let groups = [Group::open(process, LEFT)?, Group::open(process, RIGHT)?];
+            groups.iter().try_for_each(|group| group.set_container(&container))?;
+            assert_eq!(container.set_iommu(IommuType::Nesting), Err(Errno::EOPNOTSUPP));
+            Ok::<_, Errno>((container.fd(), groups[1].fd()))
+        })
+        .unwrap();
+    let told = bed.call(move |process| Container::from_fd(process, fd).get_vmid());
+    assert_eq!(told, Ok(None), "the number is free again");
+    // Another machine gets it, and the container that failed must not come to share it.
+    let other = bed.call(|process| {
+        let container = Container::open(process)?;
+        Group::open(process, OTHER)?.set_container(&container)?;
+        container.set_iommu(IommuType::Nesting)?;
+        container.get_vmid()
+    });
+    let own = bed.call(move |process| {
+        Group::from_fd(process, right).unset_container()?;
+        let container = Container::from_fd(process, fd);
+        container.set_iommu(IommuType::Nesting)?;
+        container.get_vmid()
+    });
+    assert_ne!(own.unwrap(), other.unwrap());
+}
