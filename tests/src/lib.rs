@@ -1,5 +1,7 @@
 //! What fuzz targets, properties and kept inputs share: how a run of bytes becomes an input
-//! ([`draw`], [`edited`]), and what must then hold ([`targets`]).
+//! ([`draw`], [`edited`]), and what must then hold ([`targets`]). Beside them the oracle that holds
+//! the plain reference against the SMMU ([`reference`]), and a machine with kernel, processes and
+//! checker for the tests of the whole ([`testbed`]).
 //!
 //! A fuzz target is a name and a call. A property feeds the same oracle with random bytes, and
 //! every input that once broke something lies in `fuzz/corpus-kept/` and is fed to it by
@@ -14,6 +16,8 @@
 
 pub mod draw;
 pub mod edited;
+pub mod reference;
 pub mod targets;
+pub mod testbed;
 
 pub use targets::{TARGETS, Target};

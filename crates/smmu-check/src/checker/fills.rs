@@ -16,6 +16,8 @@ pub(super) struct Fill {
     pub began: Moment,
     /// The transaction that made it; `None` for a prefetch.
     pub transaction: Option<Transaction>,
+    /// The tables said the same for this transaction when it was made.
+    pub was_true: bool,
 }
 
 /// The last fills of one SMMU.

@@ -119,7 +119,10 @@ impl<M: Memory> Judge<'_, M> {
             Some(charge) => Some(charge),
             // An entry of which nobody knows what it was made from: nothing can be said.
             None if matches!(passed.path, Path::Hit(_)) && !known => None,
-            None => self.unexplained(passed.space),
+            None => match passed.fill.filter(|fill| self.is_own_and_was_true(fill, passed)) {
+                Some(fill) => self.by_entry(fill, passed),
+                None => self.unexplained(passed.space),
+            },
         }
     }
 
@@ -298,7 +301,7 @@ impl<M: Memory> Judge<'_, M> {
         Some(Charge { stale, promise: Some(promise), ..charge })
     }
 
-    fn used(&self, ruling: &Ruling, passed: &Passed<'_>) -> Used {
+    pub(super) fn used(&self, ruling: &Ruling, passed: &Passed<'_>) -> Used {
         let translation = translation(ruling);
         let transaction = &self.case.transaction;
         let space = passed.space.or(ruling.space);

@@ -211,7 +211,9 @@ impl<M: Memory> Checker<M> {
         let Some(smmu) = self.smmus.get_mut(&origin.smmu) else { return };
         let begun = origin.transaction.and_then(|id| smmu.in_flight.get(&id));
         let (began, transaction) = (begun.map_or(at, |b| b.at), begun.map(|b| b.transaction));
-        smmu.fills.filled(Fill { number, entry, at, began, transaction });
+        let mut fill = Fill { number, entry, at, began, transaction, was_true: false };
+        fill.was_true = is_true(&smmu.reference(), &self.memory, &fill);
+        smmu.fills.filled(fill);
     }
 
     fn invalidated(&mut self, origin: &Origin, scope: Invalidation, dropped: u32) {
@@ -224,11 +226,8 @@ impl<M: Memory> Checker<M> {
         self.counters.dropped += u64::from(dropped);
         let gone = smmu.fills.invalidate(&scope);
         let reference = smmu.reference();
-        let is_true = |fill: &&Fill| {
-            let transaction = fill.transaction.as_ref();
-            transaction.is_some_and(|made_by| says(&reference.rule(&self.memory, made_by), fill))
-        };
-        let needless = gone.iter().filter(is_true).count() as u64;
+        let still_true = |fill: &&Fill| is_true(&reference, &self.memory, fill);
+        let needless = gone.iter().filter(still_true).count() as u64;
         self.counters.dropped_needlessly += needless.min(u64::from(dropped));
     }
 
@@ -344,6 +343,12 @@ impl<M: Memory> Checker<M> {
         self.alike.insert(alike, self.verdicts.len());
         self.verdicts.push(verdict);
     }
+}
+
+/// Whether the tables say now what an entry says.
+fn is_true(reference: &Reference, memory: &impl Memory, fill: &Fill) -> bool {
+    let made_by = fill.transaction.as_ref();
+    made_by.is_some_and(|made_by| says(&reference.rule(memory, made_by), fill))
 }
 
 impl<M: Memory> Observer for Checker<M> {

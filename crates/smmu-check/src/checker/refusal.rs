@@ -2,8 +2,9 @@
 
 use super::Moment;
 use super::explain::Change;
+use super::fills::Fill;
 use super::history::Part;
-use super::judge::{Charge, Judge, Judgement, translation};
+use super::judge::{Case, Charge, Judge, Judgement, Passed, translation};
 use super::remembered::Remembered;
 use super::verdict::{Blame, Cause};
 use crate::reference::{Allowed, Ruling, Translation};
@@ -11,6 +12,29 @@ use smmu_arch::{AddressSpace, Fault, StageFaultKind, TlbKey};
 use smmu_bus::Memory;
 
 impl<M: Memory> Judge<'_, M> {
+    /// An entry that this stream made, that said what the tables said then, and that was used for
+    /// what it says.
+    pub(super) fn is_own_and_was_true(&self, fill: &Fill, passed: &Passed<'_>) -> bool {
+        let made_for = fill.transaction.map(|made_by| (made_by.stream, made_by.substream));
+        let Case { transaction, .. } = self.case;
+        fill.was_true
+            && made_for == Some((transaction.stream, transaction.substream))
+            && passed.space == Some(fill.entry.space)
+            && fill.entry.translate(transaction.iova.0) == passed.output
+    }
+
+    /// The stores that ended such an entry are no longer known, as there were too many since: the
+    /// entry alone tells whether it may have been remembered, and what was promised of it.
+    pub(super) fn by_entry(&self, fill: &Fill, passed: &Passed<'_>) -> Judgement {
+        let cause = Cause::StaleTranslation;
+        if !self.may_remember(&Remembered::in_tlb(fill.entry), fill.began) {
+            return Some(Charge::plain(Blame::Hardware, cause, passed.space));
+        }
+        let used = self.used(self.now, passed);
+        let promise = self.promises.broken(&used, fill.at, self.case.began)?;
+        Some(Charge { promise: Some(promise), ..Charge::plain(Blame::Driver, cause, passed.space) })
+    }
+
     /// No single state explains the outcome.
     pub(super) fn unexplained(&self, space: Option<AddressSpace>) -> Judgement {
         if self.races() {

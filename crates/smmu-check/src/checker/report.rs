@@ -9,7 +9,7 @@ use super::smmu::Smmu;
 use super::verdict::{Blame, Changed, Done, Entry, Seen, Verdict};
 use super::{Cause, Moment, remedy};
 use crate::reference::Ruling;
-use smmu_arch::{CmdSync, Command, ConfigKey, EntryKind, Origin, SubstreamId};
+use smmu_arch::{CmdSync, Command, ConfigKey, EntryKind, Origin, Promise, Stage, SubstreamId};
 
 pub(super) fn verdict(
     origin: &Origin,
@@ -96,7 +96,9 @@ fn missing(smmu: &Smmu, case: &Case, fill: Option<&Fill>, charge: &Charge) -> Ve
         && let (Some(fill), Some((promised, promise))) = (fill, &charge.promise)
         && !issued(smmu, &Remembered::in_tlb(fill.entry), fill.began, *promised)
     {
-        commands.extend(remedy::for_tag(&fill.entry.space, promise).unwrap_or_default());
+        let stage2 = matches!(promise, Promise::Unmapped { stage: Stage::Stage2, .. });
+        let one = || remedy::for_translation(&fill.entry, false, stage2);
+        commands.extend(remedy::for_tag(&fill.entry.space, promise).unwrap_or_else(one));
     }
     in_order(commands)
 }

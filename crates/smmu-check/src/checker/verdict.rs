@@ -181,6 +181,14 @@ impl Verdict {
         self.transaction.iova
     }
 
+    /// Something was used that was over: software had promised so, or the SMMU had been told to
+    /// forget it. The other verdicts are of uses that never were right, and of refusals.
+    #[must_use]
+    pub const fn is_stale_use(&self) -> bool {
+        self.promise.is_some()
+            || matches!(self.cause, Cause::StaleTranslation | Cause::StaleConfiguration)
+    }
+
     /// The commands that would have prevented it, as one line; empty where no command would have.
     #[must_use]
     pub fn missing_text(&self) -> String {

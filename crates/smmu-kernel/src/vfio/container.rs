@@ -133,12 +133,15 @@ impl Container {
                 return Err(Errno::EINVAL);
             }
             let mut iommu = Type1::new(variant(personality, kind)?);
+            let told = state.vmid;
             for index in 0..state.groups.len() {
                 if let Err(errno) = state.attach(call, &mut iommu, index) {
                     // The failing group is skipped: what it left attached stays so (bug B2).
                     for &group in state.groups[..index].iter().rev() {
                         iommu.detach_group(call, group);
                     }
+                    // A number that an earlier group brought went with its domain.
+                    state.vmid = told;
                     return Err(errno);
                 }
             }

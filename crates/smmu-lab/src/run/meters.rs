@@ -18,8 +18,18 @@ use smmu_machine::Machine;
 pub(super) struct Snapshot {
     counters: Counters,
     resident: Vec<Vec<Resident>>,
-    /// Verdicts so far: the device of each.
-    verdicts: Vec<Option<usize>>,
+    /// Verdicts so far.
+    verdicts: Vec<Found>,
+}
+
+/// A verdict of the checker, as it is counted.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    device: Option<usize>,
+    /// Something was used that was over.
+    stale: bool,
+    /// How often it was seen.
+    times: u64,
 }
 
 /// The main TLBs at their fullest moments between two steps.
@@ -53,20 +63,19 @@ impl Engine {
         let smmus = self.run.machine.smmus.len();
         let resident = (0..smmus).map(|smmu| resident(&self.machine, smmu)).collect();
         let counters = self.machine.listener().with(|watch| watch.statistics.counters().clone());
-        Ok(Snapshot { counters, resident, verdicts: self.verdict_devices() })
+        Ok(Snapshot { counters, resident, verdicts: self.found() })
     }
 
-    /// The device of each verdict, as often as it was given.
-    fn verdict_devices(&self) -> Vec<Option<usize>> {
+    fn found(&self) -> Vec<Found> {
         let verdicts = self.machine.listener().with(|watch| {
-            let verdicts = watch.checker.verdicts().iter();
-            verdicts.map(|v| (v.smmu, v.stream().0, v.count)).collect::<Vec<_>>()
+            let each = |v: &Verdict| (v.smmu, v.stream().0, v.is_stale_use(), v.count);
+            watch.checker.verdicts().iter().map(each).collect::<Vec<_>>()
         });
-        let each = |(smmu, stream, count): (SmmuId, u32, u64)| {
+        let found = verdicts.into_iter().map(|(smmu, stream, stale, times)| {
             let device = self.device_of_stream(smmu, stream);
-            std::iter::repeat_n(device, count as usize)
-        };
-        verdicts.into_iter().flat_map(each).collect()
+            Found { device, stale, times }
+        });
+        found.collect()
     }
 
     fn device_of_stream(&self, smmu: SmmuId, stream: u32) -> Option<usize> {
@@ -120,10 +129,11 @@ impl Engine {
             Metric::Stale | Metric::Verdicts => {
                 let chosen = self.devices_of(expectation);
                 let all = expectation.vm.is_none() && expectation.device.is_none();
-                let counts = |device: &&Option<usize>| {
-                    all || device.is_some_and(|device| chosen.contains(&device))
+                let counts = |found: &&Found| {
+                    (all || found.device.is_some_and(|device| chosen.contains(&device)))
+                        && (found.stale || expectation.metric == Metric::Verdicts)
                 };
-                snapshot.verdicts.iter().filter(counts).count() as u64
+                snapshot.verdicts.iter().filter(counts).map(|found| found.times).sum()
             }
             Metric::Vmid => self.tag(expectation).map_or(0, |(vmid, _)| u64::from(vmid)),
             Metric::Asid => self.tag(expectation).and_then(|(_, asid)| asid).map_or(0, u64::from),
@@ -209,7 +219,7 @@ impl Engine {
     }
 
     pub(super) fn results(mut self) -> RunResult {
-        let stale = self.verdict_devices();
+        let found = self.found();
         let counters = self.machine.listener().with(|watch| watch.statistics.counters().clone());
         let (checked, stale_allowed) = self.machine.listener().with(|watch| {
             let counters = watch.checker.counters();
@@ -219,7 +229,7 @@ impl Engine {
             variant: self.run.variant.clone(),
             personality: self.kernel.options().personality.to_string(),
             faults: self.run.scenario.faults.clone(),
-            vms: self.vm_results(&counters, &stale),
+            vms: self.vm_results(&counters, &found),
             smmus: self.smmu_results(&counters),
             verdicts: self.verdict_results(),
             verdicts_expected: self.run.scenario.expect.contains_key(&Metric::Verdicts),
@@ -230,7 +240,7 @@ impl Engine {
         }
     }
 
-    fn vm_results(&self, counters: &Counters, stale: &[Option<usize>]) -> Vec<VmResult> {
+    fn vm_results(&self, counters: &Counters, found: &[Found]) -> Vec<VmResult> {
         let device = |index: usize, container: usize| {
             let name = self.run.machine.devices[index].name.clone();
             let tag = self.tag_of(&name);
@@ -239,7 +249,11 @@ impl Engine {
                 vmid: tag.map(|(vmid, _)| vmid),
                 asid: tag.and_then(|(_, asid)| asid),
                 counts: counters.devices[index],
-                stale: stale.iter().filter(|&&one| one == Some(index)).count() as u64,
+                stale: found
+                    .iter()
+                    .filter(|one| one.stale && one.device == Some(index))
+                    .map(|one| one.times)
+                    .sum(),
                 name,
             }
         };

@@ -34,12 +34,13 @@ pub enum Metric {
     Dropped,
     /// Event records written. Of `smmu`, `device`, `vm`.
     Events,
-    /// Uses of a translation by a transaction that began after software had been promised that
-    /// it was over. Of `vm`, `device`.
+    /// Uses of what was over, by a transaction that began after software had been promised so or the
+    /// SMMU had been told to forget it. Of `vm`, `device`.
     Stale,
     /// Hits on a translation that another VM's device filled. Of `vm`, `device`.
     CrossVmHits,
-    /// Verdicts of the checker. Of `vm`, `device`.
+    /// Verdicts of the checker, each as often as it was seen: stale uses, and uses and refusals that
+    /// were never right. Of `vm`, `device`.
     Verdicts,
     /// VMID of the device's domain now. Of `device`, which must be given.
     Vmid,

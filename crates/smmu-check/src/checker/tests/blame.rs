@@ -2,6 +2,7 @@
 //! leaves commands out is: the hardware never. Where the adversary forgets nothing at all, it is.
 
 use super::script::World;
+use super::{check, legal};
 use crate::Blame;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -252,4 +253,33 @@ fn a_forgetful_driver_and_deaf_hardware_are_found() {
     assert!(found[0].1.contains("missing      CMD_TLBI_S2_IPA vmid=0x1"), "{}", found[0].1);
     let deaf = "deaf\n".to_owned() + &Driver::write(&steps, false, false);
     assert!(blames(&deaf).iter().any(|(blame, _)| *blame == Blame::Hardware));
+}
+
+/// More stores to one descriptor than are kept: what the entry was made from is forgotten, and the
+/// driver that left it in the TLB is to blame all the same, not the hardware that used it.
+#[test]
+fn an_entry_that_outlived_many_mappings_is_judged_by_itself() {
+    let script = |end: &str| {
+        let remap = "map a 0x1000 0x80002000\n unmap a 0x1000\n".repeat(20);
+        format!(
+            "domain a s2 vmid=1
+            attach 5 a
+            cmd CFGI_STE stream=5
+            sync
+            map a 0x1000 0x80001000
+            dma 5 0x1000 walk 1
+            unmap a 0x1000
+            {remap}
+            {end}
+            dma 5 0x1000 hit 1"
+        )
+    };
+    legal(&script(""), 1);
+    let missing = "CMD_TLBI_S2_IPA vmid=0x1 ipa=0x1000 leaf; CMD_SYNC";
+    check(
+        &script("promise unmapped a 0x1000"),
+        &[&format!("Driver StaleTranslation 0x5 0x1000: {missing}")],
+    );
+    let kept = "cmd S2_IPA vmid=1 address=0x1000\n sync";
+    check(&script(kept), &["Hardware StaleTranslation 0x5 0x1000"]);
 }
