@@ -1,6 +1,6 @@
 //! What fuzz targets, properties and kept inputs share: how a run of bytes becomes an input
 //! ([`draw`], [`edited`]), and what must then hold ([`targets`]). Beside them the oracle that holds
-//! the plain reference against the SMMU ([`reference`]), and a machine with kernel, processes and
+//! the plain reference against the SMMU ([`mod@reference`]), and a machine with kernel, processes and
 //! checker for the tests of the whole ([`testbed`]).
 //!
 //! A fuzz target is a name and a call. A property feeds the same oracle with random bytes, and
