@@ -8,7 +8,6 @@ use crate::notification::{Notification, Notifier, NotifyOutcome};
 use crate::registers::{Busy, GlobalError, RegisterFile};
 use crate::structures::{StructureSizes, Structures};
 use crate::translation::Refused;
-use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 use smmu_arch::registers::{Cr0Ack, IrqCtrlAck, Register};
 use smmu_arch::{
@@ -18,7 +17,6 @@ use smmu_arch::{
 use smmu_bus::{Actor, Answer, Condition, Mmio, Observer, Request, Step};
 use smmu_cache::{GeometryError, Resident};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What an SMMU is built from.
 #[derive(Clone, Debug)]
@@ -41,8 +39,6 @@ pub struct Smmu {
     features: Features,
     pub(crate) structures: Structures,
     pub(crate) in_flight: InFlight,
-    /// Grows whenever the registers that transactions depend on change.
-    generation: CachePadded<AtomicU64>,
     control: Mutex<Control>,
     /// Held by whoever runs the background work; a CMD_SYNC that waits is kept in it.
     pub(crate) pump: Mutex<Option<(Work, Condition)>>,
@@ -116,7 +112,6 @@ impl Smmu {
             features: *registers.features(),
             structures: Structures::new(&config.structures)?,
             in_flight: InFlight::new(config.ports),
-            generation: CachePadded::new(AtomicU64::new(0)),
             control: Mutex::new(Control {
                 registers,
                 globals,
@@ -151,10 +146,7 @@ impl Smmu {
     /// Changes whenever anything changes that a port may have kept of the configuration.
     #[inline]
     pub(crate) fn generation(&self) -> u64 {
-        // Each counter only grows, so equal sums mean that none has changed.
-        self.generation.load(Ordering::SeqCst)
-            + self.structures.stes.generation()
-            + self.structures.cds.generation()
+        self.structures.generation()
     }
 
     pub(crate) fn globals(&self) -> Globals {
@@ -348,7 +340,7 @@ impl Mmio for Smmu {
         let globals = Globals::of(&control.registers);
         if globals != control.globals {
             control.globals = globals;
-            self.generation.fetch_add(1, Ordering::SeqCst);
+            self.structures.outdate_ports();
         }
         if was_enabled && !globals.enabled {
             control.disabled_at = Some(self.structures.log.advance());

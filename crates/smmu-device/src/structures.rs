@@ -1,11 +1,13 @@
 //! What the SMMU remembers, and the answers that need no memory.
 
+use crossbeam::utils::CachePadded;
 use smmu_arch::{
     ConfigEntry, ConfigKey, ConfigScope, Epoch, Hit, Invalidation, Observation, Origin, Structure,
     TlbEntry, TlbKey, TlbScope,
 };
 use smmu_bus::{Answer, Observer, Request};
 use smmu_cache::{ConfigCache, ConfigFill, Fill, GeometryError, InvalidationLog, Tlb, TlbShape};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Sizes of the structures of an SMMU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +27,9 @@ pub(crate) struct Structures {
     pub(crate) stes: ConfigCache,
     pub(crate) cds: ConfigCache,
     pub(crate) log: InvalidationLog,
+    /// Grows whenever a port may have kept something of the configuration that is no longer so:
+    /// one word, since every hit looks at it.
+    generation: CachePadded<AtomicU64>,
 }
 
 impl Structures {
@@ -36,7 +41,18 @@ impl Structures {
             stes: config(sizes.ste_cache),
             cds: config(sizes.cd_cache),
             log: InvalidationLog::new(),
+            generation: CachePadded::new(AtomicU64::new(0)),
         })
+    }
+
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// What ports have kept of the configuration is to be looked up anew.
+    pub(crate) fn outdate_ports(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Answers what concerns the structures; `None` for all other requests.
@@ -118,7 +134,13 @@ impl Structures {
 
     fn fill_config(&self, entry: &ConfigEntry, begin: Epoch) -> (Observation, Answer) {
         let key = entry.key;
-        match self.config_cache(&key).fill(entry, begin, &self.log) {
+        let cache = self.config_cache(&key);
+        let before = cache.generation();
+        let fill = cache.fill(entry, begin, &self.log);
+        if cache.generation() != before {
+            self.outdate_ports(); // something was evicted or replaced
+        }
+        match fill {
             ConfigFill::Overtaken => {
                 let structure = match key {
                     ConfigKey::Ste(_) => Structure::SteCache,
@@ -141,8 +163,12 @@ impl Structures {
 
     fn forget_config(&self, scope: &ConfigScope) -> u32 {
         let invalidation = Invalidation::Configuration(*scope);
-        let sweep = || self.stes.invalidate(scope) + self.cds.invalidate(scope);
-        self.log.take_effect(&invalidation, sweep)
+        self.log.take_effect(&invalidation, || {
+            let dropped = self.stes.invalidate(scope) + self.cds.invalidate(scope);
+            // Also where nothing was dropped: a port's copy may be of what was evicted just now.
+            self.outdate_ports();
+            dropped
+        })
     }
 }
 
