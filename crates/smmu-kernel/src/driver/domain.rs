@@ -189,12 +189,19 @@ impl Domain {
         bytes: u64,
         prot: Prot,
     ) -> Result<(), Errno> {
-        let pages = &mut TablePages(env);
-        self.table.map(env.cpu, pages, input, output.0, bytes, prot).map_err(build_errno)?;
-        if self.ownership == Ownership::SharedVmid {
-            let range = (input, input + (bytes - 1));
-            env.driver.sharing.add(env, (self.smmu, self.tag.vmid()), self.number, range);
+        let space = (self.smmu, self.tag.vmid());
+        let range = (input, input + (bytes - 1));
+        let shared = self.ownership == Ownership::SharedVmid;
+        if shared {
+            // Before the table is written: a container that unmaps meanwhile must not promise it.
+            env.driver.sharing.add(env, space, self.number, range);
         }
+        let pages = &mut TablePages(env);
+        let mapped = self.table.map(env.cpu, pages, input, output.0, bytes, prot);
+        if shared && mapped.is_err() {
+            env.driver.sharing.remove(env, space, self.number, range);
+        }
+        mapped.map_err(build_errno)?;
         self.smmu_of(env).counters.maps.add_one();
         Ok(())
     }

@@ -10,6 +10,7 @@ use smmu_bus::{InterruptLine, InterruptSink, MemoryMapError, Mmio, Ram, Recordin
 use smmu_cache::{GeometryError, IndexFunction, TlbGeometry, TlbShape};
 use smmu_check::Globals;
 use smmu_device::{NoSuchPort, Port, Smmu, SmmuConfig, StructureSizes};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use thiserror::Error;
@@ -58,7 +59,7 @@ pub(super) struct Placed {
 /// Interrupts so far, by SMMU and line.
 #[derive(Clone, Default, Debug)]
 pub struct Interrupts {
-    pulses: Vec<(SmmuId, InterruptLine)>,
+    pulses: BTreeMap<(SmmuId, InterruptLine), usize>,
     events: u64,
 }
 
@@ -66,7 +67,7 @@ impl Interrupts {
     /// How often a line was pulsed.
     #[must_use]
     pub fn count(&self, smmu: SmmuId, line: InterruptLine) -> usize {
-        self.pulses.iter().filter(|&&pulse| pulse == (smmu, line)).count()
+        self.pulses.get(&(smmu, line)).copied().unwrap_or(0)
     }
 
     /// How often waiting CPUs were woken.
@@ -78,7 +79,7 @@ impl Interrupts {
 
 impl InterruptSink for Interrupts {
     fn pulse(&mut self, smmu: SmmuId, line: InterruptLine) {
-        self.pulses.push((smmu, line));
+        *self.pulses.entry((smmu, line)).or_default() += 1;
     }
 
     fn send_event(&mut self) {

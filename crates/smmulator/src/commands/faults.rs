@@ -24,9 +24,9 @@ impl Faults {
                 .collect();
             output::json(json!({ "faults": all }))?;
         } else {
-            let mut table = output::table(&["fault", "what the driver does wrong"]);
+            let mut table = output::table(&["fault", "what the driver does wrong", "scenario"]);
             for one in faults {
-                table.add_row([one.name, one.breaks]);
+                table.add_row([one.name, one.breaks, one.scenario.unwrap_or("–")]);
             }
             output::text(&table.to_string())?;
         }
