@@ -136,10 +136,10 @@ impl Machine {
     }
 
     fn enable(&mut self, streams: Pa) {
-        let base = StrtabBase::new().with_addr(streams.0 >> 6);
+        let base = StrtabBase::new().with_address(streams.0);
         self.write(base);
         self.write(StrtabBaseCfg::new().with_log2size(STREAMS_LOG2));
-        self.write(CmdqBase::new().with_addr(self.queue.0 >> 5).with_log2size(QUEUE_LOG2));
+        self.write(CmdqBase::new().with_address(self.queue.0).with_log2size(QUEUE_LOG2));
         self.write(Cr0::new().with_cmdqen(true).with_smmuen(true));
     }
 

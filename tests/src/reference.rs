@@ -181,7 +181,7 @@ impl Case {
         let smmu = Arc::new(Smmu::new(&config).expect("the default geometry"));
         let Globals { strtab_base, strtab_log2size, split, two_level, e2h, recinvsid, .. } =
             self.reference.globals;
-        write(&smmu, StrtabBase::new().with_addr(strtab_base.0 >> 6));
+        write(&smmu, StrtabBase::new().with_address(strtab_base.0));
         let cfg = StrtabBaseCfg::new().with_log2size(strtab_log2size).with_split(split);
         write(&smmu, cfg.with_fmt(u8::from(two_level)));
         write(&smmu, Cr2::new().with_e2h(e2h).with_recinvsid(recinvsid));

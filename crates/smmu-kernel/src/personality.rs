@@ -18,12 +18,6 @@ impl Personality {
     /// Every personality.
     pub const ALL: [Self; 3] = [Self::Rfc, Self::RfcFixed, Self::Upstream];
 
-    /// The personality of this name: `rfc`, `rfc-fixed` or `upstream`.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|personality| personality.name() == name)
-    }
-
     /// The name, as a user types it.
     #[must_use]
     pub const fn name(self) -> &'static str {

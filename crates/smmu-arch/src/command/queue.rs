@@ -12,7 +12,7 @@ use crate::field_types::{
     SubstreamIdField,
 };
 use crate::layout::layout;
-use crate::{Attributes, Iova, Pa, Shareability, StreamId, SubstreamId};
+use crate::{Iova, Pa, Shareability, StreamId, SubstreamId};
 
 layout! {
     AtcInvWords(128) as [u64; 2] {
@@ -369,13 +369,6 @@ impl CmdSync {
     pub fn msi(&self) -> Option<(Pa, u32)> {
         let wanted = self.signal == SyncSignal::Irq && self.address != Pa(0);
         wanted.then_some((self.address, self.data))
-    }
-
-    /// Memory attributes of the MSI write.
-    #[must_use]
-    pub fn msi_attributes(&self) -> Attributes {
-        let memory = Attributes::from_stage2(self.memory_attributes, 0).memory;
-        Attributes { memory, shareability: self.shareability }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::macros::register;
 use crate::ste::shareability_override;
-use crate::{FieldInfo, InstructionOverride, PrivilegeOverride, Shareability};
+use crate::{FieldInfo, Shareability};
 use modular_bitfield::prelude::*;
 
 register! {
@@ -123,18 +123,6 @@ impl Gbpa {
     #[must_use]
     pub fn sh_override(self) -> Option<Shareability> {
         shareability_override(self.shcfg())
-    }
-
-    /// PRIVCFG.
-    #[must_use]
-    pub fn priv_override(self) -> PrivilegeOverride {
-        PrivilegeOverride::from_bits(self.privcfg())
-    }
-
-    /// INSTCFG.
-    #[must_use]
-    pub fn inst_override(self) -> InstructionOverride {
-        InstructionOverride::from_bits(self.instcfg())
     }
 }
 

@@ -100,6 +100,12 @@ macro_rules! base_address {
             pub fn address(self) -> u64 {
                 self.addr() << 5
             }
+
+            /// With the base at a byte address; bits that the field does not have are dropped.
+            #[must_use]
+            pub fn with_address(self, address: u64) -> Self {
+                self.with_addr(address >> 5 & ((1 << 51) - 1))
+            }
         }
     )*};
 }

@@ -20,6 +20,12 @@ impl StrtabBase {
     pub fn address(self) -> u64 {
         self.addr() << 6
     }
+
+    /// With the base at a byte address; bits that the field does not have are dropped.
+    #[must_use]
+    pub fn with_address(self, address: u64) -> Self {
+        self.with_addr(address >> 6 & ((1 << 50) - 1))
+    }
 }
 
 register! {

@@ -85,7 +85,7 @@ fn attributes_and_tables(env: Env<'_>, smmu: &Smmu) {
 
 fn command_queue(env: Env<'_>, smmu: &Smmu) {
     let (base, log2size) = smmu.queue.with(env.cpu, |queue| queue.place());
-    let base = CmdqBase::new().with_addr(base.0 >> 5).with_log2size(log2size as u8);
+    let base = CmdqBase::new().with_address(base.0).with_log2size(log2size as u8);
     smmu.frame.write(env, base.with_ra(true));
     smmu.frame.write(env, CmdqProd::new());
     smmu.frame.write(env, CmdqCons::new());
@@ -106,7 +106,7 @@ fn forget_all(env: Env<'_>, smmu: &Smmu) {
 
 fn event_queue(env: Env<'_>, smmu: &Smmu) {
     let (base, log2size) = smmu.events.with(env.cpu, |queue| queue.place());
-    let base = EventqBase::new().with_addr(base.0 >> 5).with_log2size(log2size as u8);
+    let base = EventqBase::new().with_address(base.0).with_log2size(log2size as u8);
     smmu.frame.write(env, base.with_wa(true));
     smmu.frame.write(env, EventqProd::new());
     smmu.frame.write(env, EventqCons::new());

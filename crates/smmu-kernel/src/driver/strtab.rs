@@ -53,7 +53,7 @@ impl StreamTable {
 
     /// What the registers say of it.
     pub(super) fn registers(&self) -> (StrtabBase, StrtabBaseCfg) {
-        let base = StrtabBase::new().with_addr(self.base.0 >> 6).with_ra(true);
+        let base = StrtabBase::new().with_address(self.base.0).with_ra(true);
         let config = StrtabBaseCfg::new().with_log2size(self.log2size);
         match self.two_level {
             true => (base, config.with_split(SPLIT).with_fmt(1)),

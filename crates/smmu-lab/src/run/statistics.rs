@@ -179,12 +179,12 @@ impl Statistics {
                 counts.commands += 1;
                 counts.syncs += 1;
             }
-            Observation::CommandConsumed(command) => {
-                counts.commands += 1;
-                counts.tlbi += u64::from(command.name().starts_with("CMD_TLBI"));
-                counts.cfgi += u64::from(command.name().starts_with("CMD_CFGI"));
+            Observation::CommandConsumed(_) => counts.commands += 1,
+            Observation::Invalidated { scope: Invalidation::Configuration(_), .. } => {
+                counts.cfgi += 1;
             }
             Observation::Invalidated { scope: Invalidation::Translations(_), dropped } => {
+                counts.tlbi += 1;
                 counts.dropped += u64::from(*dropped);
                 if let Some(vm) = self.acting {
                     self.counters.vms[vm].tlbi += 1;

@@ -16,7 +16,8 @@ const COLUMNS_MAX: usize = 104;
 /// All runs as text: a table for each, what sharing and the faults did, and what failed.
 #[must_use]
 pub fn render(results: &Results) -> String {
-    let mut out = format!("{}\n", results.title);
+    let order = results.interleave.map(|seed| format!(", interleaved by seed {seed}"));
+    let mut out = format!("{}{}\n", results.title, order.unwrap_or_default());
     for run in &results.runs {
         render_run(&mut out, run);
     }
