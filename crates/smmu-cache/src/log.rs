@@ -75,14 +75,6 @@ impl InvalidationLog {
         self.enter(Some(*scope), sweep).1
     }
 
-    /// `scope` takes effect now; returns its epoch.
-    ///
-    /// Call it before `invalidate` of the structures. Where transactions may begin in between, use
-    /// [`take_effect`](Self::take_effect).
-    pub fn push(&self, scope: &Invalidation) -> Epoch {
-        self.enter(Some(*scope), || ()).0
-    }
-
     /// A new epoch without a scope: tells what began before from what begins after, as the end of
     /// translation (SMMUEN going to 0) needs.
     pub fn advance(&self) -> Epoch {
@@ -133,10 +125,16 @@ mod tests {
         Invalidation::Translations(TlbScope::s12_vmall(Vmid(vmid)))
     }
 
+    /// A scope takes effect with nothing to sweep; gives its epoch.
+    fn push(log: &InvalidationLog, scope: &Invalidation) -> Epoch {
+        log.take_effect(scope, || ());
+        log.now()
+    }
+
     #[test]
     fn only_later_scopes_overtake() {
         let log = InvalidationLog::new();
-        let first = log.push(&vmall(1));
+        let first = push(&log, &vmall(1));
         assert_eq!((first, log.now()), (Epoch(1), Epoch(1)));
         assert!(!log.overtook(first, |_| true));
         assert!(log.overtook(Epoch(0), |scope| *scope == vmall(1)));
@@ -146,16 +144,16 @@ mod tests {
     #[test]
     fn a_full_ring_still_answers_exactly_and_an_overflown_one_drops() {
         let log = InvalidationLog::new();
-        log.push(&vmall(1));
+        push(&log, &vmall(1));
         let other =
             Invalidation::Configuration(ConfigScope::Ste { stream: StreamId(1), leaf: true });
         (0..63).for_each(|_| {
-            log.push(&other);
+            push(&log, &other);
         });
         assert!(log.overtook(Epoch(0), |scope| *scope == vmall(1)));
         assert!(!log.overtook(Epoch(1), |scope| *scope == vmall(1)));
         assert!(!log.overtook(Epoch(0), |scope| *scope == vmall(2)));
-        log.push(&other);
+        push(&log, &other);
         assert!(log.overtook(Epoch(0), |_| false));
         assert!(!log.overtook(Epoch(1), |_| false));
     }
@@ -180,9 +178,9 @@ mod tests {
     fn a_copy_goes_its_own_way() {
         let log = InvalidationLog::new();
         let begin = log.now();
-        log.push(&vmall(1));
+        push(&log, &vmall(1));
         let copy = log.clone();
-        log.push(&vmall(2));
+        push(&log, &vmall(2));
         assert_eq!(copy.now(), Epoch(1));
         assert!(copy.overtook(begin, |scope| *scope == vmall(1)));
         assert!(!copy.overtook(begin, |scope| *scope == vmall(2)));

@@ -205,7 +205,7 @@ fn a_configuration_fill_that_a_cfgi_overtook_is_dropped() {
     let (cache, log) = (ConfigCache::new(4), InvalidationLog::new());
     let begin = log.now();
     let scope = ConfigScope::Ste { stream: StreamId(1), leaf: true };
-    log.push(&Invalidation::Configuration(scope));
+    log.take_effect(&Invalidation::Configuration(scope), || ());
     let entry = |stream| ConfigEntry {
         key: ConfigKey::Cd(StreamId(stream), SubstreamId(0)),
         words: [1; 8],

@@ -68,8 +68,7 @@ fn write(tlb: &Tlb, log: &InvalidationLog, rounds: u64) {
             9 => TlbScope::s12_vmall(Vmid(1)),
             _ => continue,
         };
-        log.push(&Invalidation::Translations(scope));
-        tlb.invalidate(&scope);
+        log.take_effect(&Invalidation::Translations(scope), || tlb.invalidate(&scope));
     }
 }
 
@@ -156,8 +155,7 @@ fn no_entry_from_before_a_scope_survives_it() {
                 });
             });
             let scope = scope(0, None);
-            log.push(&Invalidation::Translations(scope));
-            tlb.invalidate(&scope);
+            log.take_effect(&Invalidation::Translations(scope), || tlb.invalidate(&scope));
         });
         assert!(tlb.is_empty());
     }

@@ -43,7 +43,7 @@ pub(crate) fn spaces() -> Vec<AddressSpace> {
 
 /// Tells the log of a scope, as the consumer of a command queue does.
 pub(crate) fn log_scope(log: &InvalidationLog, scope: &TlbScope) {
-    log.push(&Invalidation::Translations(*scope));
+    log.take_effect(&Invalidation::Translations(*scope), || ());
 }
 
 /// A run.
