@@ -15,6 +15,7 @@
 //! ```
 
 mod address_size;
+mod ats;
 mod attributes;
 mod cd;
 mod command;
@@ -46,6 +47,7 @@ mod why;
 mod world;
 
 pub use address_size::{PA_BITS_MAX, address_size_bits, output_size_bits};
+pub use ats::{AtsTranslation, TranslationCompletion, TranslationRequest};
 pub use attributes::{Attributes, MemoryType, Shareability};
 pub use cd::{Cd, CdTable, CdWords, IllegalCd};
 pub use command::{
