@@ -86,6 +86,11 @@ identifier! {
     /// A port: one source of transactions with its own place in the SMMU (a TBU port).
     PortId(u16)
 }
+identifier! {
+    /// Number of a transaction that is held by the stall model. It is never used again, unlike the
+    /// STAG of its record; software does not see it.
+    StallTicket(u64)
+}
 address! {
     /// I/O virtual address: what a device puts on the bus in front of the SMMU.
     Iova

@@ -107,6 +107,14 @@ pub enum Observation {
         /// Why; `None` for a silent abort (STE.Config = 0b0xx, GBPA.ABORT).
         fault: Option<Fault>,
     },
+    /// A transaction met a fault and is held until software decides about it. When it is tried
+    /// again it begins anew.
+    Stalled {
+        /// The transaction.
+        transaction: Transaction,
+        /// Why.
+        fault: Fault,
+    },
     /// The transaction's own data access was made, or it was refused: it is no longer in flight.
     Ended,
     /// A record was put into the Event queue.

@@ -6,8 +6,8 @@
 //! a timing runner (answers some cycles later).
 
 use smmu_arch::{
-    ConfigEntry, ConfigKey, ConfigScope, Epoch, Fault, Hit, Pa, PortId, Promise, Structure,
-    TlbEntry, TlbKey, TlbScope, Transaction, Why,
+    ConfigEntry, ConfigKey, ConfigScope, Epoch, Fault, Hit, Pa, PortId, Promise, StallTicket,
+    Structure, TlbEntry, TlbKey, TlbScope, Transaction, Why,
 };
 
 /// Something that takes steps.
@@ -187,6 +187,8 @@ pub enum Condition {
     Lock(LockId),
     /// Every transaction of the SMMU that began before the epoch has ended.
     Drained(Epoch),
+    /// Software has decided about a stalled transaction.
+    Released(StallTicket),
 }
 
 /// Why a transaction was not let through, as the master sees it.
@@ -196,6 +198,9 @@ pub enum Refusal {
     Abort(Option<Fault>),
     /// Reads return zero, writes are dropped, and no error is reported.
     ReadZeroWriteIgnored(Fault),
+    /// Not refused: the SMMU holds the transaction. A runner keeps this from the master, and tells
+    /// it what software decides.
+    Held(StallTicket),
 }
 
 /// What an actor is handed.

@@ -52,7 +52,7 @@ impl CommandConsumer {
             return Ok(Step::Wait(Condition::Drained(context.now)));
         }
         match command.scope(&context.features, context.e2h, context.vmid_ignore) {
-            None => Ok(Step::Done(Ok(command))), // a hint, or an effect that is not modelled
+            None => Ok(Step::Done(Ok(command))), // a hint, or what follows at its completion
             Some(scope) => {
                 self.phase = Phase::Forget(command);
                 Ok(Step::Need(forget(scope)))

@@ -1,12 +1,14 @@
 //! The Event queue: the only place where a record is made.
 //!
 //! Architecture: section "Event queue recovery" and "Event records". Records wait in order; one
-//! writer at a time puts them into memory, then PROD moves, then the interrupt goes out.
+//! writer at a time puts them into memory, then PROD moves, then the interrupt goes out. Where the
+//! queue cannot be written, records are lost but for those of stalled transactions, which wait.
 
 use crate::Notification;
 use crate::registers::{GlobalError, RegisterFile};
+use crate::translation::Refused;
 use smmu_arch::registers::{EventqIrqCfg0, EventqIrqCfg1, IrqCtrl};
-use smmu_arch::{Access, Event, Fault, Observation, Pa, Transaction, Why};
+use smmu_arch::{Event, Observation, Pa, Transaction, Why};
 use smmu_bus::{Actor, Answer, Data, InterruptLine, Request, Step};
 use std::collections::VecDeque;
 
@@ -28,15 +30,15 @@ pub(crate) enum Next {
 }
 
 impl EventQueue {
-    /// Makes the record of a fault; it is written, or lost, when its turn comes.
-    pub(crate) fn record(
-        &mut self,
-        fault: &Fault,
-        transaction: &Transaction,
-        access: Access,
-        oas_bits: u8,
-    ) {
-        self.waiting.push_back(Event::from_fault(fault, transaction, access, oas_bits));
+    /// A record enters; it is written, or lost, when its turn comes.
+    pub(crate) fn record(&mut self, event: Event) {
+        self.waiting.push_back(event);
+    }
+
+    /// Records that nobody wants any more leave, unless they are being written.
+    pub(crate) fn discard(&mut self, unwanted: impl Fn(&Event) -> bool) {
+        let mut written = self.busy;
+        self.waiting.retain(|event| std::mem::take(&mut written) || !unwanted(event));
     }
 
     pub(crate) fn next(&mut self, registers: &mut RegisterFile) -> Next {
@@ -47,11 +49,14 @@ impl EventQueue {
             self.busy = true;
             return Next::Write(EventWriter { entry: queue.producer_entry(), event, asked: false });
         }
-        self.waiting.pop_front();
+        let loses = self.waiting.iter().position(|event| !event.is_stall());
+        let Some(lost) = loses.and_then(|index| self.waiting.remove(index)) else {
+            return Next::Idle;
+        };
         if enabled && queue.is_full() {
             registers.note_event_overflow();
         }
-        Next::Lost(event)
+        Next::Lost(lost)
     }
 
     /// A writer is done: PROD moves past the record, or it is lost and the abort is reported.
@@ -81,8 +86,14 @@ impl EventQueue {
         self.busy
     }
 
+    /// The record that is being written.
+    pub(crate) fn being_written(&self) -> Option<&Event> {
+        self.waiting.front().filter(|_| self.busy)
+    }
+
+    /// No record of a terminated transaction waits.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.iter().all(Event::is_stall)
     }
 }
 
@@ -99,6 +110,16 @@ fn interrupt(registers: &RegisterFile) -> Option<Notification> {
         send_event: false,
         abort: Some(GlobalError::MsiEventQueue),
     })
+}
+
+/// The record that a refused transaction leaves, where it has one.
+pub(crate) fn record_of(
+    transaction: &Transaction,
+    refused: &Refused,
+    oas_bits: u8,
+) -> Option<Event> {
+    let fault = refused.fault.as_ref().filter(|_| refused.record)?;
+    Some(Event::from_fault(fault, transaction, refused.access, oas_bits))
 }
 
 /// Writes one record to memory.

@@ -46,6 +46,7 @@ mod port;
 mod regime;
 mod registers;
 mod smmu;
+mod stalls;
 mod structures;
 mod translation;
 
@@ -57,5 +58,6 @@ pub use notification::{Notifier, NotifyOutcome};
 pub use port::{NoSuchPort, Port};
 pub use smmu::{Smmu, SmmuConfig, Work, WorkOutcome};
 pub use smmu_cache::Resident;
+pub use stalls::Release;
 pub use structures::StructureSizes;
-pub use translation::{Granted, Refused, Translation, TranslationOutcome};
+pub use translation::{Granted, Refused, Response, Translation, TranslationOutcome};

@@ -10,7 +10,7 @@ use crate::globals::Globals;
 use crate::smmu::Smmu;
 use crate::structures::looked_up;
 use crate::translation::{
-    Granted, Refused, Translation, TranslationOutcome, Treatment, access_of, bypass,
+    Granted, Refused, Response, Translation, TranslationOutcome, Treatment, access_of, bypass,
     granted_by_hit, granted_by_walk,
 };
 use line::Line;
@@ -80,7 +80,9 @@ impl<O: Observer> Port<O> {
     /// data access or its refusal.
     ///
     /// # Errors
-    /// The refusal; its record, if it has one, waits in the Event queue's background work.
+    /// The refusal; its record, if it has one, waits in the Event queue's background work. A
+    /// transaction that stalls is pending: see [`Response::Held`]. It is no longer in flight after
+    /// [`Port::end`], and is translated anew when it is to be tried again.
     // A hit becomes part of the caller's loop, as there are few callers and what they know of
     // their transactions need not be asked again. All that is not a hit is called.
     #[inline(always)]
@@ -145,13 +147,14 @@ impl<O: Observer> Port<O> {
         self.smmu.answer(&origin, request, &mut self.observer)
     }
 
-    /// Takes the outcome of the translation in flight: its record goes to the Event queue.
-    pub fn finish(&mut self, translation: &Translation, outcome: &TranslationOutcome) {
+    /// Takes the outcome of the translation in flight: its record goes to the Event queue, and
+    /// where it stalls the SMMU holds it from now on.
+    pub fn finish(&mut self, translation: &Translation, outcome: &mut TranslationOutcome) {
         self.settle(translation.transaction(), outcome);
     }
 
     #[inline(always)]
-    fn settle(&mut self, transaction: &Transaction, outcome: &TranslationOutcome) {
+    fn settle(&mut self, transaction: &Transaction, outcome: &mut TranslationOutcome) {
         let origin = self.origin();
         match outcome {
             Ok(granted) => self.observe_granted(&origin, transaction, granted),
@@ -160,9 +163,13 @@ impl<O: Observer> Port<O> {
     }
 
     #[cold]
-    fn refuse(&mut self, origin: &Origin, transaction: &Transaction, refused: &Refused) {
+    fn refuse(&mut self, origin: &Origin, transaction: &Transaction, refused: &mut Refused) {
         self.smmu.record(transaction, refused);
-        let observation = Observation::Refused { transaction: *transaction, fault: refused.fault };
+        let (transaction, fault) = (*transaction, refused.fault);
+        let observation = match (refused.response, fault) {
+            (Response::Held(_), Some(fault)) => Observation::Stalled { transaction, fault },
+            _ => Observation::Refused { transaction, fault },
+        };
         self.observer.observe(origin, &observation);
     }
 
@@ -252,7 +259,7 @@ impl<O: Observer> Port<O> {
                 WalkStep::Done(walked) => break walked,
             }
         };
-        let outcome = match walked {
+        let mut outcome = match walked {
             Ok(walked) => {
                 let structures = &self.smmu.structures;
                 let (fill, _) = structures.fill(Structure::MainTlb, walked.entry, self.begin);
@@ -261,7 +268,7 @@ impl<O: Observer> Port<O> {
             }
             Err(fault) => Err(Refused::by_policy(fault, regime, transaction)),
         };
-        self.settle(transaction, &outcome);
+        self.settle(transaction, &mut outcome);
         outcome
     }
 
@@ -301,7 +308,7 @@ impl<O: Observer> Port<O> {
     #[inline(always)]
     fn run<M: Memory>(&mut self, memory: &M, translation: &mut Translation) -> TranslationOutcome {
         let mut answer = Answer::Start;
-        let outcome = loop {
+        let mut outcome = loop {
             match translation.step(answer) {
                 Step::Need(request @ Request::Read { .. }) => {
                     self.observe_fetch(&self.origin(), &request);
@@ -311,10 +318,10 @@ impl<O: Observer> Port<O> {
                     answer = self.answer(&request).unwrap_or(Answer::Aborted);
                 }
                 Step::Done(outcome) => break outcome,
-                Step::Wait(_) => unreachable!("a translation that cannot stall waits for nothing"),
+                Step::Wait(_) => unreachable!("a translation waits for nothing: a stall ends it"),
             }
         };
-        self.finish(translation, &outcome);
+        self.finish(translation, &mut outcome);
         outcome
     }
 

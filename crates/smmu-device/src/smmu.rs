@@ -6,13 +6,14 @@ use crate::globals::Globals;
 use crate::in_flight::InFlight;
 use crate::notification::{Notification, Notifier, NotifyOutcome};
 use crate::registers::{Busy, GlobalError, RegisterFile};
+use crate::stalls::{Release, Stalls, stag_of};
 use crate::structures::{StructureSizes, Structures};
-use crate::translation::Refused;
+use crate::translation::{Refused, Response};
 use parking_lot::Mutex;
 use smmu_arch::registers::{Cr0Ack, IrqCtrlAck, Register};
 use smmu_arch::{
     Command, CommandFeatures, Epoch, Event, Features, IdRegisters, Observation, Origin, PortId,
-    SmmuId, StallModel, TlbEntry, Transaction,
+    SmmuId, StallModel, StallTicket, TlbEntry, Transaction,
 };
 use smmu_bus::{Actor, Answer, Condition, Mmio, Observer, Request, Step};
 use smmu_cache::{GeometryError, Resident};
@@ -50,6 +51,7 @@ struct Control {
     registers: RegisterFile,
     globals: Globals,
     events: EventQueue,
+    stalls: Stalls,
     notifications: VecDeque<Notification>,
     notifying: Option<Notification>,
     command_under_way: bool,
@@ -113,6 +115,7 @@ impl Smmu {
             structures: Structures::new(&config.structures)?,
             in_flight: InFlight::new(config.ports),
             control: Mutex::new(Control {
+                stalls: Stalls::new(registers.features()),
                 registers,
                 globals,
                 events: EventQueue::default(),
@@ -173,6 +176,7 @@ impl Smmu {
             Condition::Drained(epoch) => {
                 self.in_flight.drained(epoch) && self.control.lock().events.is_idle()
             }
+            Condition::Released(ticket) => self.control.lock().stalls.is_released(ticket),
             Condition::Time(_) | Condition::Lock(_) => false,
         }
     }
@@ -209,13 +213,26 @@ impl Smmu {
         Origin { smmu: self.id, transaction: None, begin: self.structures.log.now() }
     }
 
-    /// A refused transaction leaves its record, where it has one.
-    pub(crate) fn record(&self, transaction: &Transaction, refused: &Refused) {
-        if let Some(fault) = refused.fault.as_ref().filter(|_| refused.record) {
-            let oas_bits = self.features.oas_bits;
-            let events = &mut self.control.lock().events;
-            events.record(fault, transaction, refused.access, oas_bits);
+    /// A refused transaction leaves its record, where it has one. Where it stalls it is held: then
+    /// its response tells the ticket.
+    pub(crate) fn record(&self, transaction: &Transaction, refused: &mut Refused) {
+        let record = event_queue::record_of(transaction, refused, self.features.oas_bits);
+        let Some(event) = record else { return };
+        let mut control = self.control.lock();
+        if refused.response == Response::Stall {
+            let held = control.hold(event);
+            refused.response = held.map_or(Response::Abort, Response::Held);
         }
+        if !matches!(refused.response, Response::Held(_)) {
+            control.events.record(event);
+        }
+    }
+
+    /// What is to become of a stalled transaction; `None` while software has not decided. The
+    /// answer is given once.
+    #[must_use]
+    pub fn released(&self, ticket: StallTicket) -> Option<Release> {
+        self.control.lock().stalls.take(ticket)
     }
 
     fn command_context(&self) -> impl Fn(&Globals) -> CommandContext + '_ {
@@ -273,6 +290,36 @@ impl Control {
         Some(Work::Command(CommandConsumer::new(entry, context(&self.globals))))
     }
 
+    /// A transaction stalls. While SMMUEN is 0 none can (section "Stall model"): one that began
+    /// before is terminated.
+    fn hold(&mut self, event: Event) -> Option<StallTicket> {
+        let ticket = self.globals.enabled.then(|| self.stalls.hold(event))??;
+        self.record_stalls();
+        Some(ticket)
+    }
+
+    /// Records of stalls follow who was released and which STAGs are free.
+    fn record_stalls(&mut self) {
+        let Self { events, stalls, .. } = self;
+        events.discard(|event| stalls.is_void(event));
+        while let Some(event) = stalls.next_record() {
+            events.record(event);
+        }
+    }
+
+    /// What commands do to stalled transactions, at their consumption.
+    fn decide_stalls(&mut self, command: &Command) {
+        match command {
+            Command::Resume(resume) => self.stalls.resume(resume),
+            Command::StallTerm(term) => self.stalls.terminate(term.stream),
+            Command::Sync(_) => {
+                self.stalls.synchronised(self.events.being_written().and_then(stag_of));
+            }
+            _ => return,
+        }
+        self.record_stalls();
+    }
+
     /// The signal of a CMD_SYNC is on its way: a later command waits for it.
     fn sync_is_signalled(&self) -> bool {
         self.is_on_its_way(GlobalError::MsiCommandQueue)
@@ -295,10 +342,13 @@ impl Control {
     }
 
     fn complete(&mut self, outcome: &WorkOutcome) -> Option<Observation> {
-        let registers = &mut self.registers;
         let (notification, observation) = match outcome {
             WorkOutcome::Command(outcome) => {
                 self.command_under_way = false;
+                if let Ok(command) = outcome {
+                    self.decide_stalls(command);
+                }
+                let registers = &mut self.registers;
                 let observation = match outcome {
                     Ok(Command::Sync(_)) => Observation::Synchronised,
                     Ok(command) => Observation::CommandConsumed(*command),
@@ -307,12 +357,16 @@ impl Control {
                 (command_queue::complete(registers, outcome), Some(observation))
             }
             WorkOutcome::Event(outcome) => {
-                let (observation, notification) = self.events.complete(registers, *outcome);
+                if let Some(event) = self.events.being_written() {
+                    self.stalls.recorded(event);
+                }
+                let (observation, notification) =
+                    self.events.complete(&mut self.registers, *outcome);
                 (notification, observation)
             }
             WorkOutcome::Notify(outcome) => {
                 self.notifying = None;
-                (outcome.error().and_then(|error| registers.activate(error)), None)
+                (outcome.error().and_then(|error| self.registers.activate(error)), None)
             }
         };
         self.notifications.extend(notification);
@@ -344,6 +398,8 @@ impl Mmio for Smmu {
         }
         if was_enabled && !globals.enabled {
             control.disabled_at = Some(self.structures.log.advance());
+            control.stalls.terminate_all();
+            control.record_stalls();
         }
         self.acknowledge(&mut control);
     }

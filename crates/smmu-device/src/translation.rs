@@ -7,7 +7,7 @@ mod configuration;
 mod context;
 mod refusal;
 
-pub use refusal::Refused;
+pub use refusal::{Refused, Response};
 
 use crate::globals::{Globals, overridden};
 use configuration::SteFetch;
@@ -300,5 +300,5 @@ pub(crate) fn bypass(input: u64, attributes: Attributes) -> Granted {
 /// whatever the registers say.
 fn configuration_fault(fault: Fault, transaction: &Transaction, globals: &Globals) -> Refused {
     let record = fault != Fault::BadStreamId || globals.record_bad_stream_id;
-    Refused { fault: Some(fault), record, read_zero: false, access: transaction.access }
+    Refused { fault: Some(fault), record, response: Response::Abort, access: transaction.access }
 }

@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::spaces::{cd_at, ste_at};
+use common::spaces::{cd_at, edit_cd, edit_ste, ste_at};
 use common::{Bench, COMMANDS, Kind, MSI, STREAM_TABLE, Setup, Space, at, attributes, output};
 use common::{read, with_substream, write};
-use smmu_arch::{Attributes, Cd, IdRegisters, MemoryType, Pa, Shareability, Ste, SubstreamId};
+use smmu_arch::{Attributes, IdRegisters, MemoryType, Pa, Shareability, SubstreamId};
 use smmu_tables::Prot;
 
 const NSNH_ALL: [u64; 2] = [0x30, 0];
@@ -16,18 +16,6 @@ const STAGE2: Space = Space { kind: Kind::Stage2, vmid: 1, asid: 0 };
 
 fn words(bench: &Bench, at: Pa) -> [u64; 8] {
     std::array::from_fn(|word| bench.load(at.offset(word as u64 * 8)))
-}
-
-fn edit_ste(bench: &Bench, stream: u32, edit: impl FnOnce(&mut Ste)) {
-    let mut ste = Ste::decode(&words(bench, ste_at(stream)));
-    edit(&mut ste);
-    bench.store(ste_at(stream), &ste.encode());
-}
-
-fn edit_cd(bench: &Bench, stream: u32, edit: impl FnOnce(&mut Cd)) {
-    let mut cd = Cd::decode(&words(bench, cd_at(stream, 0)));
-    edit(&mut cd);
-    bench.store(cd_at(stream, 0), &cd.encode());
 }
 
 /// A stream that maps 0x1000 to 0xb000.

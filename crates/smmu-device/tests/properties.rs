@@ -333,9 +333,9 @@ proptest! {
                     let here = bench.ports[0].answer(&request);
                     answer = here.or_else(|| serve_memory(&bench.memory, &request)).expect("one");
                 }
-                Step::Done(outcome) => {
+                Step::Done(mut outcome) => {
                     prop_assert!(outcome.is_ok());
-                    bench.ports[0].finish(&walk, &outcome);
+                    bench.ports[0].finish(&walk, &mut outcome);
                     prop_assume!(step >= cut);
                     break;
                 }

@@ -249,7 +249,7 @@ fn an_overtaken_fill_is_dropped_if_the_scope_covers_it() {
         let mut walk = bench.ports[0].start(&transaction);
         let mut answer = Answer::Start;
         // Up to the last descriptor, which is read before the invalidation.
-        let outcome = loop {
+        let mut outcome = loop {
             match walk.step(answer) {
                 Step::Done(outcome) => break outcome,
                 Step::Need(request) => {
@@ -265,7 +265,7 @@ fn an_overtaken_fill_is_dropped_if_the_scope_covers_it() {
                 Step::Wait(_) => unreachable!(),
             }
         };
-        bench.ports[0].finish(&walk, &outcome);
+        bench.ports[0].finish(&walk, &mut outcome);
         assert_eq!(output(outcome), Pa(0x8000), "its own access is made all the same");
         assert!(is_pending(bench.pump()));
         bench.ports[0].end();
@@ -291,8 +291,8 @@ fn an_overtaken_ste_is_used_once_and_kept_nowhere() {
     let Step::Need(fill) = actor.step(old) else { panic!("a fill") };
     let dropped = bench.ports[0].answer(&fill).expect("the cache");
     assert_eq!(dropped, Answer::Filled(None));
-    let Step::Done(outcome) = actor.step(dropped) else { panic!("a bypass") };
-    bench.ports[0].finish(&actor, &outcome);
+    let Step::Done(mut outcome) = actor.step(dropped) else { panic!("a bypass") };
+    bench.ports[0].finish(&actor, &mut outcome);
     bench.ports[0].end();
     assert!(outcome.is_ok());
     assert_eq!(bench.refusal(&transaction).0, "silent");

@@ -176,6 +176,16 @@ impl Event {
         fields
     }
 
+    /// The record of the same fault as of a transaction that stalls. The kinds that never stall
+    /// stay as they are.
+    #[must_use]
+    pub fn stalled(mut self, stag: u16) -> Self {
+        if let Some(event) = self.kind.stage_event_mut() {
+            (event.stall, event.stag) = (true, stag);
+        }
+        self
+    }
+
     /// Whether the transaction waits for CMD_RESUME.
     #[must_use]
     pub fn is_stall(&self) -> bool {
@@ -241,6 +251,16 @@ impl EventKind {
     /// The payload of the four kinds that may stall.
     #[must_use]
     pub const fn stage_event(&self) -> Option<&StageEvent> {
+        match self {
+            Self::Translation(event)
+            | Self::AddressSize(event)
+            | Self::AccessFlag(event)
+            | Self::Permission(event) => Some(event),
+            _ => None,
+        }
+    }
+
+    const fn stage_event_mut(&mut self) -> Option<&mut StageEvent> {
         match self {
             Self::Translation(event)
             | Self::AddressSize(event)

@@ -382,6 +382,10 @@ impl<M: Memory> Observer for Checker<M> {
             Observation::Refused { transaction, fault } => {
                 self.refused(origin, transaction, fault);
             }
+            // The tables refused it just as well; when it is tried again it begins anew.
+            Observation::Stalled { transaction, fault } => {
+                self.refused(origin, transaction, Some(fault));
+            }
             _ => {}
         }
     }

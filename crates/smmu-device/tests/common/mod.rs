@@ -323,7 +323,7 @@ pub fn step_through<M: Memory, O: Observer>(
 ) -> TranslationOutcome {
     let mut translation = port.start(transaction);
     let mut answer = Answer::Start;
-    let outcome = loop {
+    let mut outcome = loop {
         match translation.step(answer) {
             Step::Need(request) => {
                 let here = port.answer(&request);
@@ -333,7 +333,7 @@ pub fn step_through<M: Memory, O: Observer>(
             Step::Wait(condition) => panic!("waits for {condition:?}"),
         }
     };
-    port.finish(&translation, &outcome);
+    port.finish(&translation, &mut outcome);
     outcome
 }
 

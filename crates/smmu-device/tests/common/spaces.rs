@@ -99,6 +99,24 @@ pub fn ste(stream: u32, config: StreamConfig, vmid: u16, stage2: Option<&Table>)
     }
 }
 
+fn words(bench: &Bench, at: Pa) -> [u64; 8] {
+    std::array::from_fn(|word| bench.load(at.offset(word as u64 * 8)))
+}
+
+/// Rewrites the STE of a stream in memory.
+pub fn edit_ste(bench: &Bench, stream: u32, edit: impl FnOnce(&mut Ste)) {
+    let mut ste = Ste::decode(&words(bench, ste_at(stream)));
+    edit(&mut ste);
+    bench.store(ste_at(stream), &ste.encode());
+}
+
+/// Rewrites CD 0 of a stream in memory.
+pub fn edit_cd(bench: &Bench, stream: u32, edit: impl FnOnce(&mut Cd)) {
+    let mut cd = Cd::decode(&words(bench, cd_at(stream, 0)));
+    edit(&mut cd);
+    bench.store(cd_at(stream, 0), &cd.encode());
+}
+
 impl Bench {
     /// The stream of an address space, made at its first use.
     pub fn stream_of(&mut self, space: Space) -> u32 {

@@ -126,6 +126,7 @@ fn line(
         }
         Observation::Refused { fault: Some(fault), .. } => (1, format!("refused: {fault}")),
         Observation::Refused { fault: None, .. } => (1, "refused without a record".to_owned()),
+        Observation::Stalled { fault, .. } => (1, format!("stalled: {fault}")),
         Observation::EventRecorded(event) => (1, format!("event record: {event}")),
         Observation::EventLost(event) => (1, format!("event record lost: {event}")),
         _ => return None,

@@ -33,7 +33,6 @@ const RULES: &[Rule] = &[
     ("IDR0.PRI", "there is no PRI queue", "clear PRI", |r| r.idr0.pri()),
     ("IDR0.ATOS", "there are no address translation operations", "clear ATOS", |r| r.idr0.atos()),
     ("IDR0.VATOS", "there is no VATOS page", "clear VATOS", |r| r.idr0.vatos()),
-    ("IDR0.STALL_MODEL", "transactions are terminated, never stalled", "set STALL_MODEL to 1", |r| r.idr0.stall_model() != 1),
     ("IDR0.RME_IMPL", "there are no Realm and Root worlds", "clear RME_IMPL", |r| r.idr0.rme_impl()),
     ("IDR1.TABLES_PRESET", "the stream table base is written by software", "clear TABLES_PRESET", |r| r.idr1.tables_preset()),
     ("IDR1.QUEUES_PRESET", "queue bases are written by software", "clear QUEUES_PRESET", |r| r.idr1.queues_preset()),
@@ -80,11 +79,11 @@ mod tests {
     }
 
     #[test]
-    fn stalls_and_ats_are_named() {
+    fn ats_and_pri_are_named() {
         let base = IdRegisters::REFERENCE;
-        let ids = IdRegisters { idr0: (base.idr0 & !(3 << 24)) | 1 << 10, ..base };
+        let ids = IdRegisters { idr0: base.idr0 | 1 << 10 | 1 << 16, ..base };
         let fields: Vec<_> = unmodelled(&ids).iter().map(|one| one.field).collect();
-        assert_eq!(fields, ["IDR0.ATS", "IDR0.STALL_MODEL"]);
+        assert_eq!(fields, ["IDR0.ATS", "IDR0.PRI"]);
     }
 
     /// Each of these would be walked wrongly without a word.

@@ -4,11 +4,12 @@ use super::board::Board;
 use super::listener::{Listener, Shared};
 use super::order::{Chooser, Order};
 use super::{Interrupts, MachineMemory};
+use smmu_arch::Transaction;
 use smmu_bus::{
     Actor, Answer, Condition, Cpu, CpuActor, InterruptSink, LockId, Message, Request, Step,
     serve_memory,
 };
-use smmu_device::{Refused, Smmu, Translation, TranslationOutcome, Work};
+use smmu_device::{Refused, Release, Response, Smmu, Translation, TranslationOutcome, Work};
 use smmu_master::{Dma, DmaEngine, DmaSummary};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,10 +58,28 @@ enum State {
 }
 
 enum Running {
-    Work { smmu: usize, work: Work },
-    Translation { master: DmaId, device: usize, translation: Box<Translation> },
+    Work {
+        smmu: usize,
+        work: Work,
+    },
+    Translation {
+        master: DmaId,
+        device: usize,
+        translation: Box<Translation>,
+    },
+    /// A transaction that the SMMU holds, until software decides about it.
+    Stalled {
+        master: DmaId,
+        device: usize,
+        transaction: Transaction,
+        refused: Refused,
+    },
     Cpu(CpuActor<()>),
-    Master { id: DmaId, device: usize, engine: DmaEngine<Transfers> },
+    Master {
+        id: DmaId,
+        device: usize,
+        engine: DmaEngine<Transfers>,
+    },
 }
 
 impl Running {
@@ -69,7 +88,7 @@ impl Running {
     const fn rank(&self) -> u8 {
         match self {
             Self::Work { .. } => 0,
-            Self::Translation { .. } => 1,
+            Self::Translation { .. } | Self::Stalled { .. } => 1,
             Self::Cpu(_) => 2,
             Self::Master { .. } => 3,
         }
@@ -79,6 +98,7 @@ impl Running {
         match self {
             Self::Work { .. } => "an SMMU's queue work",
             Self::Translation { .. } => "a translation",
+            Self::Stalled { .. } => "a stalled transaction",
             Self::Cpu(_) => "a CPU",
             Self::Master { .. } => "a device",
         }
@@ -266,7 +286,10 @@ impl<L: Listener> Machine<L> {
             (State::Waiting(condition), Running::Work { smmu, .. }) => {
                 self.board.smmus[*smmu].smmu.holds(*condition)
             }
-            (State::Waiting(Condition::Drained(_)), _) => false,
+            (State::Waiting(condition), Running::Stalled { device, .. }) => {
+                self.board.ports[*device].smmu().holds(*condition)
+            }
+            (State::Waiting(Condition::Drained(_) | Condition::Released(_)), _) => false,
         }
     }
 
@@ -282,6 +305,9 @@ impl<L: Listener> Machine<L> {
 
     fn who_waits(&self) -> String {
         let waits = self.actors.iter().map(|slot| match slot.state {
+            State::Waiting(Condition::Released(_)) => {
+                format!("{} waits for CMD_RESUME or CMD_STALL_TERM", slot.actor.name())
+            }
             State::Waiting(condition) => format!("{} waits for {condition:?}", slot.actor.name()),
             _ => format!("{} waits for a translation", slot.actor.name()),
         });
@@ -313,8 +339,14 @@ impl<L: Listener> Machine<L> {
                         self.actors[index].state = State::Ready(answer);
                     }
                     Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
-                    Step::Done(outcome) => self.translated(index, &outcome),
+                    Step::Done(outcome) => self.translated(index, outcome),
                 }
+            }
+            Running::Stalled { master, device, transaction, refused } => {
+                let (master, device, transaction, refused) =
+                    (*master, *device, *transaction, *refused);
+                self.actors.remove(index);
+                self.released(master, device, transaction, refused);
             }
             Running::Cpu(cpu) => match cpu.step(answer) {
                 Step::Need(request) => {
@@ -387,15 +419,9 @@ impl<L: Listener> Machine<L> {
 
     fn answer_master(&mut self, index: usize, id: DmaId, device: usize, request: &Request) {
         let answer = match *request {
+            // The master stays in State::Translating until the answer comes.
             Request::Send { message: Message::Transaction(transaction), .. } => {
-                let Board { ports, memory, .. } = &mut self.board;
-                let port = &mut ports[device];
-                if !self.chooser.is_direct() {
-                    let translation = Box::new(port.start(&transaction));
-                    self.start(Running::Translation { master: id, device, translation });
-                    return; // the master stays in State::Translating
-                }
-                seen_by_master(&port.translate(&**memory, &transaction))
+                return self.translate(id, device, transaction);
             }
             Request::Send { message: Message::End, .. } => {
                 self.board.ports[device].end();
@@ -406,25 +432,69 @@ impl<L: Listener> Machine<L> {
         self.actors[index].state = State::Ready(answer);
     }
 
+    /// Translates a transaction of a master: at once in direct order, else by an actor.
+    fn translate(&mut self, master: DmaId, device: usize, transaction: Transaction) {
+        let Board { ports, memory, .. } = &mut self.board;
+        let port = &mut ports[device];
+        if self.chooser.is_direct() {
+            let outcome = port.translate(&**memory, &transaction);
+            self.answer_transaction(master, device, transaction, outcome);
+        } else {
+            let translation = Box::new(port.start(&transaction));
+            self.start(Running::Translation { master, device, translation });
+        }
+    }
+
     /// A translation is done: its record is left, and its master goes on.
-    fn translated(&mut self, index: usize, outcome: &TranslationOutcome) {
+    fn translated(&mut self, index: usize, mut outcome: TranslationOutcome) {
         let Running::Translation { master, device, translation } = self.actors.remove(index).actor
         else {
             return;
         };
-        self.board.ports[device].finish(&translation, outcome);
-        let answer = seen_by_master(outcome);
+        self.board.ports[device].finish(&translation, &mut outcome);
+        self.answer_transaction(master, device, *translation.transaction(), outcome);
+    }
+
+    /// A master learns what became of its transaction, unless that is still to be decided.
+    fn answer_transaction(
+        &mut self,
+        master: DmaId,
+        device: usize,
+        transaction: Transaction,
+        outcome: TranslationOutcome,
+    ) {
+        if let Err(refused @ Refused { response: Response::Held(ticket), .. }) = outcome {
+            self.board.ports[device].end();
+            let actor = Running::Stalled { master, device, transaction, refused };
+            let state = State::Waiting(Condition::Released(ticket));
+            self.actors.push(Slot { actor, state });
+            return;
+        }
+        let answer = outcome.map(|granted| granted.output).map_err(|refused| refused.refusal());
         let waiting = self
             .actors
             .iter_mut()
             .find(|slot| matches!(slot.actor, Running::Master { id, .. } if id == master));
         if let Some(slot) = waiting {
-            slot.state = State::Ready(answer);
+            slot.state = State::Ready(Answer::Translated(answer));
         }
     }
-}
 
-/// The outcome of a translation, as the master sees it.
-fn seen_by_master(outcome: &TranslationOutcome) -> Answer {
-    Answer::Translated(outcome.map(|granted| granted.output).map_err(|r: Refused| r.refusal()))
+    /// Software has decided about a stalled transaction.
+    fn released(
+        &mut self,
+        master: DmaId,
+        device: usize,
+        transaction: Transaction,
+        refused: Refused,
+    ) {
+        let Response::Held(ticket) = refused.response else { return };
+        let response = match self.board.ports[device].smmu().released(ticket) {
+            Some(Release::Retry) => return self.translate(master, device, transaction),
+            Some(Release::ReadZeroWriteIgnored) => Response::ReadZeroWriteIgnored,
+            Some(Release::Abort) | None => Response::Abort,
+        };
+        let outcome = Err(Refused { response, ..refused });
+        self.answer_transaction(master, device, transaction, outcome);
+    }
 }
