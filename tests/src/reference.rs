@@ -43,13 +43,16 @@ pub type Outcome = String;
 /// If the machine of the case cannot be built, which no seed should bring about.
 pub fn compare(seed: u64) -> Result<Outcome, String> {
     let mut draw = Draw(Xoshiro256PlusPlus::seed_from_u64(seed));
-    let mut case = Case::draw(&mut draw);
+    let mut case = match seed % 4 {
+        0 | 1 => Case::draw(&mut draw),
+        _ => Case::with_hardware_update(seed, &mut draw),
+    };
     let ruling = case.grow(&mut draw);
     let mut port = case.port();
     for answer in ["walk", "caches"] {
         let got = port.translate(&case.ram, &case.transaction);
         port.end();
-        if !same(&got, &ruling.allowed) {
+        if !same(&got, &ruling.allowed) || !case.updated(&ruling) {
             let Case { reference, transaction, ste, .. } = &case;
             return Err(format!(
                 "seed {seed}, by {answer}: {transaction:x?}\n reference {:x?}\n SMMU {got:x?}\n \
@@ -58,7 +61,8 @@ pub fn compare(seed: u64) -> Result<Outcome, String> {
             ));
         }
     }
-    Ok(outcome(&ruling.allowed))
+    let updated = if ruling.updates.is_empty() { "" } else { " updated" };
+    Ok(outcome(&ruling.allowed) + updated)
 }
 
 fn same(got: &TranslationOutcome, allowed: &Allowed) -> bool {
@@ -90,6 +94,10 @@ struct Case {
     reference: Reference,
     ram: Ram,
     ste: Words,
+    /// Where the STE lies.
+    place: Pa,
+    /// HA and HD of the CDs that are drawn.
+    hardware: (u64, u64),
     transaction: Transaction,
 }
 
@@ -117,7 +125,35 @@ impl Case {
         // A level 1 descriptor with a bit turned over leads anywhere, also out of memory.
         let _ = ram.write_words(Pa(place), &ste);
         let reference = Reference { features: Features::decode(&ids), globals };
-        Self { ids, reference, ram, ste, transaction: draw.transaction(stream) }
+        let transaction = draw.transaction(stream);
+        Self { ids, reference, ram, ste, place: Pa(place), hardware: (0, 0), transaction }
+    }
+
+    /// The same case with hardware updates, drawn apart so that the other cases stay as they are.
+    fn with_hardware_update(seed: u64, draw: &mut Draw) -> Self {
+        let mut case = Self::draw(draw);
+        let mut draw = Draw(Xoshiro256PlusPlus::seed_from_u64(!seed));
+        let mut idr0 = Idr0::from(case.ids.idr0);
+        idr0.set_httu(2);
+        case.ids.idr0 = idr0.into();
+        case.reference.features = Features::decode(&case.ids);
+        set(&mut case.ste, SteWords::FIELDS, "S2HA", draw.below(2));
+        set(&mut case.ste, SteWords::FIELDS, "S2HD", draw.below(2));
+        let _ = case.ram.write_words(case.place, &case.ste);
+        case.hardware = (draw.below(2), draw.below(2));
+        case
+    }
+
+    /// Memory is as the ruling leaves it. Before a fault some Access flags may have been set.
+    fn updated(&self, ruling: &Ruling) -> bool {
+        if matches!(ruling.allowed, Allowed::Refuses(_)) {
+            return true;
+        }
+        ruling.made_from.iter().all(|source| {
+            let updates = ruling.updates.iter().filter(|update| update.pa == source.pa);
+            let expected = updates.fold(source.word, |word, update| update.applied_to(word));
+            self.ram.read_word(source.pa) == Ok(expected)
+        })
     }
 
     /// The ruling of the reference, when every empty word that the walk ran into was drawn.
@@ -147,7 +183,12 @@ impl Case {
             }
             (Fault::BadCd, Why::Cd) if cd_words(ruling).all(|word| word == 0) => {
                 // The last of eight words was read.
-                self.ram.write_words(Pa(last.pa.0 - 56), &draw.cd()).is_ok()
+                let mut cd = draw.cd();
+                for (name, on) in [("HA", self.hardware.0), ("HD", self.hardware.1)] {
+                    let value = on | get(CdWords::FIELDS, name, cd[0]);
+                    set(&mut cd, CdWords::FIELDS, name, value);
+                }
+                self.ram.write_words(Pa(last.pa.0 - 56), &cd).is_ok()
             }
             (Fault::BadSubstreamId, Why::L1Cd) if last.word == 0 => {
                 self.ram.write_word(last.pa, draw.page() | 1).is_ok()

@@ -7,7 +7,7 @@ use smmulator_tests::reference::compare;
 use std::collections::BTreeMap;
 
 /// Outcomes that any campaign must have met, or it has not tried what it says.
-const MET: [&str; 16] = [
+const MET: [&str; 20] = [
     "bypass",
     "Stage1",
     "Stage2",
@@ -24,6 +24,10 @@ const MET: [&str; 16] = [
     "F_ADDR_SIZE Stage2 In",
     "F_ACCESS Stage1 In",
     "F_PERMISSION Stage2 In",
+    "F_PERMISSION Stage2 Tt",
+    "Stage1 updated",
+    "Stage2 updated",
+    "Combined updated",
 ];
 
 fn cases() -> u64 {

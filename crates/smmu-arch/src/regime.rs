@@ -77,6 +77,10 @@ pub struct Stage1Regime {
     pub mair: u64,
     /// CD.AFFD: no Access flag faults.
     pub access_flag_fault_disabled: bool,
+    /// CD.HA: the SMMU sets the Access flag.
+    pub hardware_access: bool,
+    /// CD.HD: the SMMU makes writable-clean leaves dirty. Only with `hardware_access`.
+    pub hardware_dirty: bool,
     /// CD.WXN: writable is never executable.
     pub write_execute_never: bool,
     /// CD.PAN: privileged data accesses to unprivileged pages fault.
@@ -98,6 +102,10 @@ pub struct Stage2Regime {
     pub output_bits: u8,
     /// STE.S2AFFD: no Access flag faults.
     pub access_flag_fault_disabled: bool,
+    /// STE.S2HA: the SMMU sets the Access flag.
+    pub hardware_access: bool,
+    /// STE.S2HD: the SMMU makes writable-clean leaves dirty. Only with `hardware_access`.
+    pub hardware_dirty: bool,
     /// STE.S2PTW: stage 1 tables and CDs in Device memory fault.
     pub protected_table_walk: bool,
     /// STE.S2FWB: MemAttr uses the forced write-back encoding.

@@ -37,4 +37,4 @@ mod checker;
 mod reference;
 
 pub use checker::*;
-pub use reference::{Allowed, Globals, Reference, Ruling, Source, Translation};
+pub use reference::{Allowed, Globals, Reference, Ruling, Source, Translation, Update};

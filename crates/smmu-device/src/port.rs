@@ -256,6 +256,10 @@ impl<O: Observer> Port<O> {
                     self.observer.observe(&origin, &Observation::Fetched { pa, why });
                     answer = memory.read_word(pa).map_or(WalkAnswer::Aborted, WalkAnswer::Word);
                 }
+                WalkStep::Swap { pa, old, new, .. } => {
+                    let found = memory.compare_and_swap(pa, old, new);
+                    answer = found.map_or(WalkAnswer::Aborted, WalkAnswer::Swapped);
+                }
                 WalkStep::Done(walked) => break walked,
             }
         };
@@ -312,6 +316,9 @@ impl<O: Observer> Port<O> {
             match translation.step(answer) {
                 Step::Need(request @ Request::Read { .. }) => {
                     self.observe_fetch(&self.origin(), &request);
+                    answer = serve_memory(memory, &request).unwrap_or(Answer::Aborted);
+                }
+                Step::Need(request @ Request::CompareAndSwap { .. }) => {
                     answer = serve_memory(memory, &request).unwrap_or(Answer::Aborted);
                 }
                 Step::Need(request) => {

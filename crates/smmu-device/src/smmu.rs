@@ -25,7 +25,7 @@ pub struct SmmuConfig {
     /// Number in its machine.
     pub id: SmmuId,
     /// ID registers, taken verbatim. A feature that they announce and that is not modelled (LPAE
-    /// tables, hardware update, ATS, stalls, ...) is not there: `smmu-machine` refuses such a set.
+    /// tables, ATS, PRI, ...) is not there: `smmu-machine` refuses such a set.
     pub id_registers: IdRegisters,
     /// Structures.
     pub structures: StructureSizes,

@@ -165,6 +165,9 @@ impl Translation {
         let Phase::Walk(walk) = &mut self.phase else { unreachable!("only called in a walk") };
         match walk.step(translating(&self.treatment), answer) {
             WalkStep::Read { pa, why } => Ok(Step::Need(Request::Read { pa, words: 1, why })),
+            WalkStep::Swap { pa, old, new, why } => {
+                Ok(Step::Need(Request::CompareAndSwap { pa, old, new, why }))
+            }
             WalkStep::Done(Err(fault)) => Err(self.walk_refused(fault)),
             WalkStep::Done(Ok(walked)) => {
                 self.phase = Phase::Fill(walked);
@@ -250,6 +253,7 @@ fn walk_answer(answer: Answer) -> WalkAnswer {
     match answer {
         Answer::Start => WalkAnswer::Start,
         Answer::Word(word) => WalkAnswer::Word(word),
+        Answer::Swapped(found) => WalkAnswer::Swapped(found),
         Answer::Aborted => WalkAnswer::Aborted,
         other => unexpected(&other),
     }

@@ -23,6 +23,8 @@
 //! #         root,
 //! #         output_bits: 48,
 //! #         access_flag_fault_disabled: false,
+//! #         hardware_access: false,
+//! #         hardware_dirty: false,
 //! #         protected_table_walk: false,
 //! #         forced_write_back: false,
 //! #         execute_by_privilege: false,

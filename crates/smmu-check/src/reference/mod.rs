@@ -1,8 +1,8 @@
 //! The plain reference: what the tables in memory allow for one transaction, right now.
 //!
 //! Architecture: section "Translation procedure". Non-secure streams, VMSAv8-64 tables with
-//! 48-bit descriptors (and 52-bit output with the 64K granule). The hardware update of the Access
-//! flag and of dirty state is taken as made: this walk never writes.
+//! 48-bit descriptors (and 52-bit output with the 64K granule). This walk never writes: hardware
+//! updates of the Access flag and of dirty state are taken as made, and told.
 
 mod bits;
 mod context;
@@ -47,6 +47,25 @@ pub struct Source {
     pub why: Why,
 }
 
+/// One hardware update of a descriptor (HTTU).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Update {
+    /// Address of the descriptor.
+    pub pa: Pa,
+    /// Bits that are set, of the word as memory holds it.
+    pub set: u64,
+    /// Bits that are cleared.
+    pub clear: u64,
+}
+
+impl Update {
+    /// The descriptor after the update.
+    #[must_use]
+    pub const fn applied_to(&self, word: u64) -> u64 {
+        word & !self.clear | self.set
+    }
+}
+
 /// What is allowed, and the words in memory that say so.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ruling {
@@ -56,6 +75,8 @@ pub struct Ruling {
     pub space: Option<AddressSpace>,
     /// Every word that was read, in order.
     pub made_from: Vec<Source>,
+    /// Descriptors that the SMMU has updated when the transaction is translated, in order.
+    pub updates: Vec<Update>,
 }
 
 /// What the tables allow.
@@ -158,10 +179,17 @@ impl Reference {
     /// The same with words from anywhere.
     pub(crate) fn rule_from(&self, words: &dyn Words, transaction: &Transaction) -> Ruling {
         let access = transaction.access;
-        let mut walk =
-            Walk { on: self, words, access, space: None, made_from: Vec::with_capacity(32) };
+        let mut walk = Walk {
+            on: self,
+            words,
+            access,
+            space: None,
+            made_from: Vec::with_capacity(32),
+            updates: Vec::new(),
+        };
         let allowed = walk.translate(transaction).unwrap_or_else(Allowed::Refuses);
-        Ruling { allowed, space: walk.space, made_from: walk.made_from }
+        let Walk { space, made_from, updates, .. } = walk;
+        Ruling { allowed, space, made_from, updates }
     }
 }
 
@@ -176,9 +204,19 @@ struct Walk<'a> {
     access: Access,
     space: Option<AddressSpace>,
     made_from: Vec<Source>,
+    updates: Vec<Update>,
 }
 
 impl Walk<'_> {
+    /// Notes an update of a descriptor, whose bits are given as of a little-endian table.
+    fn update(&mut self, pa: u64, set: u64, clear: u64, big_endian: bool) {
+        let swapped = |bits: u64| if big_endian { bits.swap_bytes() } else { bits };
+        if set | clear != 0 {
+            let (set, clear) = (swapped(set), swapped(clear));
+            self.updates.push(Update { pa: Pa(pa), set, clear });
+        }
+    }
+
     /// Reads one word and notes it.
     fn read(&mut self, pa: u64, why: Why) -> Option<u64> {
         let pa = Pa(pa & !7);

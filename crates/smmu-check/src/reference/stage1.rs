@@ -5,8 +5,8 @@ use super::stage2::Stage2;
 use super::table::{Kind, Table};
 use super::{Result, Walk, stage1_fault};
 use smmu_arch::{
-    Access, Direction, Fault, FaultClass, Features, Leaf, Pa, Stage, StageFaultKind, StageRights,
-    StreamWorld, Why,
+    Access, Direction, Fault, FaultClass, Features, Leaf, Pa, Stage, StageFault, StageFaultKind,
+    StageRights, StreamWorld, Why,
 };
 
 /// Stage 1 of a context, as its CD describes it.
@@ -15,8 +15,10 @@ pub(super) struct Stage1 {
     high: Option<Half>,
     output_bits: u8,
     big_endian: bool,
-    /// Access flag 0 is no fault: AFFD, or HA sets it.
+    /// AFFD: Access flag 0 is no fault.
     access_flag_free: bool,
+    /// HA: Access flag 0 is set.
+    access_by_hardware: bool,
     /// HD: writable-clean counts as writable.
     dirty_by_hardware: bool,
     write_execute_never: bool,
@@ -116,7 +118,8 @@ impl Stage1 {
             high: two.then_some(high),
             output_bits: size_bits(bits(cd, 34, 32)).min(features.oas_bits),
             big_endian: bit(cd, 15),
-            access_flag_free: bit(cd, 35) || hardware,
+            access_flag_free: bit(cd, 35),
+            access_by_hardware: hardware,
             dirty_by_hardware: hardware && bit(cd, 42),
             write_execute_never: bit(cd, 36),
             privileged_access_never: two && bit(cd, 40),
@@ -192,7 +195,8 @@ impl Walk<'_> {
         let (mut base, mut level) = (table.base, table.start);
         let mut limits = Limits::default();
         loop {
-            let word = self.stage1_descriptor(table, base, level, input, stage2)?;
+            let at = table.descriptor(base, level, input);
+            let (pa, word) = self.stage1_descriptor(at, level, stage2)?;
             let word = if stage1.big_endian { word.swap_bytes() } else { word };
             let output = match table.kind(word, level) {
                 Kind::Invalid => return Err(stage1_fault(StageFaultKind::Translation)),
@@ -211,12 +215,23 @@ impl Walk<'_> {
                 (base, level) = (next, level + 1);
                 continue;
             }
-            if word >> 10 & 1 == 0 && !stage1.access_flag_free {
+            let accessed = word >> 10 & 1 == 1;
+            if !accessed && !stage1.access_flag_free && !stage1.access_by_hardware {
                 return Err(stage1_fault(StageFaultKind::AccessFlag));
             }
             let rights = stage1.rights(word, limits);
             if !rights.allows(access) {
                 return Err(stage1_fault(StageFaultKind::Permission));
+            }
+            let sets = stage1.access_by_hardware && !accessed;
+            let clean = word >> 51 & 1 == 1 && word >> 7 & 1 == 1;
+            let dirties = access.is_write() && stage1.dirty_by_hardware && clean;
+            if sets || dirties {
+                if let Some(stage2) = stage2 {
+                    self.writable_descriptor(stage2, at)?;
+                }
+                let (set, clear) = (u64::from(sets) << 10, u64::from(dirties) << 7);
+                self.update(pa, set, clear, stage1.big_endian);
             }
             let offset = (1 << table.shift(level)) - 1;
             return Ok(Stage1Done {
@@ -229,16 +244,14 @@ impl Walk<'_> {
         }
     }
 
-    /// Reads a descriptor of stage 1: at stage 2 a read of data without privilege.
+    /// Reads a descriptor of stage 1: at stage 2 a read of data without privilege. Gives its
+    /// physical address, and the word.
     fn stage1_descriptor(
         &mut self,
-        table: &Table,
-        base: u64,
+        at: u64,
         level: i32,
-        input: u64,
         stage2: Option<&Stage2>,
-    ) -> Result<u64> {
-        let at = table.descriptor(base, level, input);
+    ) -> Result<(u64, u64)> {
         let pa = match stage2 {
             Some(stage2) => {
                 let read = Access::data(Direction::Read);
@@ -249,6 +262,19 @@ impl Walk<'_> {
         let why = Why::Descriptor { stage: Stage::Stage1, level: level as i8 };
         let class = FaultClass::Tt;
         let abort = Fault::WalkExternalAbort { stage: Stage::Stage1, class, address: Pa(pa) };
-        self.read(pa, why).ok_or(Some(abort))
+        let word = self.read(pa, why).ok_or(Some(abort))?;
+        Ok((pa, word))
+    }
+
+    /// A hardware update of a descriptor of stage 1 is a write of data at stage 2.
+    fn writable_descriptor(&mut self, stage2: &Stage2, at: u64) -> Result<()> {
+        let write = Access::data(Direction::Write);
+        match self.stage2(stage2, at, write, FaultClass::Tt) {
+            Ok(_) => Ok(()),
+            Err(Some(Fault::Stage(fault))) => {
+                Err(Some(Fault::Stage(StageFault { descriptor_write: true, ..fault })))
+            }
+            Err(other) => Err(other),
+        }
     }
 }

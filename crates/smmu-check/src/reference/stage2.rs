@@ -13,8 +13,10 @@ pub(super) struct Stage2 {
     table: Table,
     output_bits: u8,
     big_endian: bool,
-    /// Access flag 0 is no fault: S2AFFD, or S2HA sets it.
+    /// S2AFFD: Access flag 0 is no fault.
     access_flag_free: bool,
+    /// S2HA: Access flag 0 is set.
+    access_by_hardware: bool,
     /// S2HD: writable-clean counts as writable.
     dirty_by_hardware: bool,
     /// S2PTW.
@@ -71,7 +73,8 @@ impl Stage2 {
             table,
             output_bits: size_bits(bits(ste, 178, 176)).min(features.oas_bits),
             big_endian: bit(ste, 180),
-            access_flag_free: bit(ste, 181) || hardware,
+            access_flag_free: bit(ste, 181),
+            access_by_hardware: hardware,
             dirty_by_hardware: hardware && bit(ste, 183),
             protected_walk: bit(ste, 182),
             forced_write_back: features.fwb && bit(ste, 89),
@@ -152,7 +155,8 @@ impl Walk<'_> {
                 (base, level) = (next, level + 1);
                 continue;
             }
-            if word >> 10 & 1 == 0 && !stage2.access_flag_free {
+            let accessed = word >> 10 & 1 == 1;
+            if !accessed && !stage2.access_flag_free && !stage2.access_by_hardware {
                 return Err(fault(StageFaultKind::AccessFlag));
             }
             let rights = stage2.rights(word);
@@ -160,6 +164,15 @@ impl Walk<'_> {
             if !rights.allows(access) || (protected && stage2.is_device(word)) {
                 return Err(fault(StageFaultKind::Permission));
             }
+            let mut set = 0;
+            if stage2.access_by_hardware && !accessed {
+                set |= 1 << 10;
+            }
+            let dirties = access.is_write() && stage2.dirty_by_hardware;
+            if dirties && word >> 51 & 1 == 1 && word >> 7 & 1 == 0 {
+                set |= 1 << 7;
+            }
+            self.update(at, set, 0, stage2.big_endian);
             let offset = (1 << table.shift(level)) - 1;
             let leaf = table.leaf(word, level, ipa);
             return Ok(Stage2Done { output: output | ipa & offset, rights, leaf });

@@ -126,6 +126,9 @@ impl Translation {
         let CdPhase::Walk(walk) = &mut fetch.phase else { unreachable!("only called in a walk") };
         match walk.step(&fetch.stage2, answer) {
             WalkStep::Read { pa, why } => Ok(Step::Need(Request::Read { pa, words: 1, why })),
+            WalkStep::Swap { pa, old, new, why } => {
+                Ok(Step::Need(Request::CompareAndSwap { pa, old, new, why }))
+            }
             WalkStep::Done(Ok(walked)) => self.read_cd(walked.output),
             WalkStep::Done(Err(fault)) => {
                 let stage2 = fetch.stage2;

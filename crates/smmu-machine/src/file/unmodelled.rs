@@ -28,7 +28,7 @@ type Rule = (&'static str, &'static str, &'static str, fn(&Registers) -> bool);
 const RULES: &[Rule] = &[
     ("IDR0.TTF", "VMSAv8-32 (LPAE) tables are not walked", "set TTF to 2", |r| r.idr0.ttf() & 1 != 0),
     ("IDR0.BTM", "no broadcast TLB maintenance arrives", "clear BTM", |r| r.idr0.btm()),
-    ("IDR0.HTTU", "Access flag and dirty state are not updated by hardware", "set HTTU to 0", |r| r.idr0.httu() != 0),
+    ("IDR0.HTTU", "Access flags of table descriptors are not updated", "set HTTU to 2 or less", |r| r.idr0.httu() == 3),
     ("IDR0.ATS", "there are no ATS requests", "clear ATS", |r| r.idr0.ats()),
     ("IDR0.PRI", "there is no PRI queue", "clear PRI", |r| r.idr0.pri()),
     ("IDR0.ATOS", "there are no address translation operations", "clear ATOS", |r| r.idr0.atos()),

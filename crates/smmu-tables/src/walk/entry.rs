@@ -39,8 +39,8 @@ const SMALLEST_LOG2: u8 = 12;
 impl Walk {
     /// Ends a walk whose last stage is stage 1.
     #[inline(always)]
-    pub(super) fn finish_stage1(&self, regime: &Regime) -> WalkStep {
-        let result = &self.result1;
+    pub(super) fn finish_stage1(&mut self, regime: &Regime) -> WalkStep {
+        let result = self.result1;
         let size = result.leaf.map_or(SMALLEST_LOG2, |leaf| leaf.span_log2);
         self.done(regime, result.output, size, StageRights::ALL, result.attributes, None)
     }
@@ -48,7 +48,7 @@ impl Walk {
     /// Ends a walk with the leaf of stage 2 for its last IPA.
     #[inline(always)]
     pub(super) fn finish_stage2(
-        &self,
+        &mut self,
         regime: &Regime,
         stage2: &Stage2Regime,
         word: Stage2LeafWord,
@@ -65,7 +65,7 @@ impl Walk {
 
     #[inline(always)]
     fn done(
-        &self,
+        &mut self,
         regime: &Regime,
         output: u64,
         size_log2: u8,
@@ -84,7 +84,11 @@ impl Walk {
             stage1: self.result1.leaf,
             stage2: leaf2,
         };
-        WalkStep::Done(Ok(Walked { entry, output: Pa(output), fetches: self.fetches }))
+        let walked = Walked { entry, output: Pa(output), fetches: self.fetches };
+        if self.updates.is_some() {
+            return self.begin_updates(walked);
+        }
+        WalkStep::Done(Ok(walked))
     }
 
     /// The regime's own tags, but an IPA that no stage 1 gave belongs to the VMID alone.

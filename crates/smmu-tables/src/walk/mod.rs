@@ -1,8 +1,8 @@
 //! The translation table walk, one descriptor at a time.
 //!
 //! Architecture: IHI 0070, sections "Translation procedure", "Fault priority" and "TLB tagging";
-//! DDI 0487, "VMSAv8-64 translation process". Hardware update of the Access flag and dirty state,
-//! 52-bit addresses in 4K and 16K tables and 32-bit tables are not built in.
+//! DDI 0487, "VMSAv8-64 translation process". 52-bit addresses in 4K and 16K tables and 32-bit
+//! tables are not built in.
 //!
 //! A nested walk has one read in flight at any time. Before a stage 1 descriptor is read, its
 //! address, an IPA, goes through stage 2 as a data read of class TT; the output of stage 1 goes
@@ -15,11 +15,13 @@ mod input;
 mod rights;
 mod stage1;
 mod stage2;
+mod update;
 
 pub use input::lookup_input;
 
 use self::entry::Stage1Result;
 use self::rights::TableLimits;
+use self::update::Updates;
 use smmu_arch::{Access, Fault, FaultClass, Ipa, Pa, Regime, Stage, TlbEntry, Why};
 use smmu_bus::Memory;
 
@@ -30,7 +32,9 @@ pub enum WalkAnswer {
     Start,
     /// The word read, as the number that little-endian memory holds.
     Word(u64),
-    /// The read met an external abort.
+    /// The value that a swap found.
+    Swapped(u64),
+    /// The read or swap met an external abort.
     Aborted,
 }
 
@@ -41,6 +45,17 @@ pub enum WalkStep {
     Read {
         /// Address, aligned to 8 bytes.
         pa: Pa,
+        /// Stage and level of the descriptor.
+        why: Why,
+    },
+    /// It replaces the descriptor at `pa` by a hardware update, if it still is `old`.
+    Swap {
+        /// Address, aligned to 8 bytes.
+        pa: Pa,
+        /// The descriptor that was read.
+        old: u64,
+        /// The same with its Access flag set or made dirty.
+        new: u64,
         /// Stage and level of the descriptor.
         why: Why,
     },
@@ -76,6 +91,12 @@ pub struct Walk {
     fetches: u8,
     /// The address belongs to TTB1.
     high: bool,
+    /// Stage 1 takes no part, whatever the regime.
+    stage2_only: bool,
+    /// Hardware updates count as made, and are not.
+    assumes_updates: bool,
+    /// Stage 2 lets the last table of stage 1 be written.
+    table_writable: bool,
     access: Access,
     /// What the tables above took away.
     limits: TableLimits,
@@ -86,6 +107,8 @@ pub struct Walk {
     /// Input of the stage 2 walk in progress.
     ipa: u64,
     result1: Stage1Result,
+    /// Updates to be made at the end; there is none without HTTU.
+    updates: Option<Box<Updates>>,
 }
 
 /// What a word belongs to.
@@ -95,6 +118,7 @@ enum Phase {
     BeginStage2,
     Stage1,
     Stage2,
+    Update,
 }
 
 impl Walk {
@@ -117,7 +141,7 @@ impl Walk {
     pub fn stage2_only(regime: &Regime, ipa: Ipa, class: FaultClass, access: Access) -> Self {
         debug_assert!(class != FaultClass::Tt, "class TT belongs to a walk of both stages");
         let walk = Self::begin_at(ipa.0, class, access, regime);
-        Self { phase: Phase::BeginStage2, ..walk }
+        Self { phase: Phase::BeginStage2, stage2_only: true, ..walk }
     }
 
     #[inline(always)]
@@ -129,13 +153,24 @@ impl Walk {
             level2: 0,
             fetches: 0,
             high: false,
+            stage2_only: false,
+            assumes_updates: false,
+            table_writable: true,
             access,
             limits: TableLimits::NONE,
             input,
             wanted: 0,
             ipa: 0,
             result1: Stage1Result::bypass(input, regime),
+            updates: None,
         }
+    }
+
+    /// The same walk without hardware updates: where one would be made it counts as made. What
+    /// comes out may be more accessed or dirty than memory, and is not for a TLB.
+    #[must_use]
+    pub fn assuming_updates(self) -> Self {
+        Self { assumes_updates: true, ..self }
     }
 
     /// Takes the answer to the last read and says what comes next. Not to be called again after
@@ -147,8 +182,9 @@ impl Walk {
             (Phase::Stage2, WalkAnswer::Word(word)) => self.stage2_descriptor(regime, word),
             (Phase::Begin, _) => self.begin(regime),
             (Phase::BeginStage2, _) => self.begin_stage2(regime, self.input, self.class),
+            (Phase::Update, answer) => self.update(regime, answer),
             (_, WalkAnswer::Aborted) => Err(self.external_abort()),
-            (_, WalkAnswer::Start) => Ok(self.ask_again()),
+            (_, WalkAnswer::Start | WalkAnswer::Swapped(_)) => Ok(self.ask_again()),
         };
         next.unwrap_or_else(|fault| WalkStep::Done(Err(fault)))
     }
@@ -207,6 +243,10 @@ pub fn run<M: Memory>(mut walk: Walk, regime: &Regime, memory: &M) -> Result<Wal
         match walk.step(regime, answer) {
             WalkStep::Read { pa, .. } => {
                 answer = memory.read_word(pa).map_or(WalkAnswer::Aborted, WalkAnswer::Word);
+            }
+            WalkStep::Swap { pa, old, new, .. } => {
+                let found = memory.compare_and_swap(pa, old, new);
+                answer = found.map_or(WalkAnswer::Aborted, WalkAnswer::Swapped);
             }
             WalkStep::Done(result) => return result,
         }

@@ -3,7 +3,9 @@
 //! Architecture: section "Permissions"; DDI 0487, "Access permissions" and "Hierarchical control
 //! of data access permissions".
 
-use smmu_arch::{Stage1LeafWord, Stage1Regime, Stage2LeafWord, StageRights, TableWord};
+use smmu_arch::{
+    Stage1LeafWord, Stage1Regime, Stage2LeafWord, Stage2Regime, StageRights, TableWord,
+};
 
 /// APTable, PXNTable and UXNTable of the tables passed, gathered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,7 +48,8 @@ pub(super) fn stage1_rights(
     limits: TableLimits,
     regime: &Stage1Regime,
 ) -> StageRights {
-    let writable = !leaf.ap_read_only() && !limits.has(TableLimits::READ_ONLY);
+    let writable =
+        (!leaf.ap_read_only() || is_clean1(leaf, regime)) && !limits.has(TableLimits::READ_ONLY);
     let never = leaf.uxn() || limits.has(TableLimits::UXN);
     let wxn = regime.write_execute_never;
     if !regime.two_privileges {
@@ -72,16 +75,29 @@ pub(super) fn stage1_rights(
         )
 }
 
-/// Rights that stage 2 grants. `by_privilege` is IDR3.XNX.
+/// Rights that stage 2 grants.
 #[inline(always)]
-pub(super) fn stage2_rights(leaf: Stage2LeafWord, by_privilege: bool) -> StageRights {
-    let execute = match (leaf.xn(), by_privilege) {
+pub(super) fn stage2_rights(leaf: Stage2LeafWord, regime: &Stage2Regime) -> StageRights {
+    let execute = match (leaf.xn(), regime.execute_by_privilege) {
         (0, _) | (1, false) => StageRights::EXECUTE,
         (1, true) => StageRights::EXECUTE_UNPRIVILEGED,
         (3, true) => StageRights::EXECUTE_PRIVILEGED,
         _ => StageRights::NONE,
     };
-    when(leaf.read(), StageRights::READ) | when(leaf.write(), StageRights::WRITE) | execute
+    let writable = leaf.write() || is_clean2(leaf, regime);
+    when(leaf.read(), StageRights::READ) | when(writable, StageRights::WRITE) | execute
+}
+
+/// Writable-clean: a write is permitted, and makes the leaf dirty first.
+#[inline(always)]
+pub(super) fn is_clean1(leaf: Stage1LeafWord, regime: &Stage1Regime) -> bool {
+    regime.hardware_dirty && leaf.dbm() && leaf.ap_read_only()
+}
+
+/// The same of stage 2.
+#[inline(always)]
+pub(super) fn is_clean2(leaf: Stage2LeafWord, regime: &Stage2Regime) -> bool {
+    regime.hardware_dirty && leaf.dbm() && !leaf.write()
 }
 
 #[inline(always)]

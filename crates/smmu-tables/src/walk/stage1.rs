@@ -51,6 +51,9 @@ impl Walk {
             }
             DescriptorKind::Leaf => {
                 self.result1 = self.stage1_leaf(stage1, root, word, output_52)?;
+                if stage1.hardware_access {
+                    self.update_stage1(stage1, word)?;
+                }
                 self.begin_stage2(regime, self.result1.output, FaultClass::In)
             }
         }
@@ -68,7 +71,7 @@ impl Walk {
         let shift = root.granule.level_shift(self.level1);
         let block = output(stage1, root, word, shift, output_52)?;
         let leaf = Stage1LeafWord::from(word);
-        if !leaf.af() && !stage1.access_flag_fault_disabled {
+        if !leaf.af() && !stage1.access_flag_fault_disabled && !stage1.hardware_access {
             return Err(fault(StageFaultKind::AccessFlag));
         }
         let granted = stage1_rights(leaf, self.limits, stage1);

@@ -55,8 +55,12 @@ impl Walk {
                 let shift = root.granule.level_shift(self.level2);
                 let block = self.stage2_output(stage2, word, shift, output_52)?;
                 let leaf = Stage2LeafWord::from(word);
-                let rights = self.check_stage2(stage2, leaf)?;
+                let mut rights = self.check_stage2(stage2, leaf)?;
+                if stage2.hardware_access {
+                    rights = self.update_stage2(stage2, word, rights);
+                }
                 if self.class == FaultClass::Tt {
+                    self.table_writable = rights.allows(Access::data(Direction::Write));
                     let pa = block | (self.ipa & ((1 << shift) - 1));
                     return Ok(self.read(Phase::Stage1, pa));
                 }
@@ -72,10 +76,10 @@ impl Walk {
         stage2: &Stage2Regime,
         leaf: Stage2LeafWord,
     ) -> Result<StageRights, Fault> {
-        if !leaf.af() && !stage2.access_flag_fault_disabled {
+        if !leaf.af() && !stage2.access_flag_fault_disabled && !stage2.hardware_access {
             return Err(self.stage2_fault(StageFaultKind::AccessFlag));
         }
-        let rights = stage2_rights(leaf, stage2.execute_by_privilege);
+        let rights = stage2_rights(leaf, stage2);
         let by_smmu = self.class != FaultClass::In;
         // What stage 1 reads it reads as data, whatever the transaction is.
         let access =
@@ -107,7 +111,7 @@ impl Walk {
     }
 
     #[cold]
-    fn stage2_fault(&self, kind: StageFaultKind) -> Fault {
+    pub(super) fn stage2_fault(&self, kind: StageFaultKind) -> Fault {
         Fault::Stage(StageFault {
             kind,
             stage: Stage::Stage2,
