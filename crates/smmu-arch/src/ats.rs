@@ -3,7 +3,7 @@
 //! Architecture: chapter "ATS and PRI" (IHI 0070), and PCI Express, section "Address Translation
 //! Services", whose names the fields have.
 
-use crate::{Iova, StreamId, SubstreamId};
+use crate::{Access, Direction, Iova, StreamId, SubstreamId, Transaction};
 
 /// A Translation Request of an endpoint, for one page.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -20,6 +20,16 @@ pub struct TranslationRequest {
     pub execute: bool,
     /// Priv: privileged access is wanted. Counts with a PASID only.
     pub privileged: bool,
+}
+
+impl TranslationRequest {
+    /// The transaction as which the request is looked up: a read, unprivileged without a PASID.
+    #[must_use]
+    pub fn transaction(&self) -> Transaction {
+        let privileged = self.privileged && self.substream.is_some();
+        let access = Access { privileged, ..Access::data(Direction::Read) };
+        Transaction { stream: self.stream, substream: self.substream, iova: self.iova, access }
+    }
 }
 
 /// How a Translation Request is completed.
@@ -48,4 +58,13 @@ pub struct AtsTranslation {
     pub execute: bool,
     /// Priv, as it was in the request.
     pub privileged: bool,
+}
+
+impl AtsTranslation {
+    /// A translation that grants nothing, of the smallest translation unit.
+    #[must_use]
+    pub const fn nothing(size_log2: u8, privileged: bool) -> Self {
+        let (read, write, execute) = (false, false, false);
+        Self { address: 0, size_log2, read, write, execute, privileged }
+    }
 }

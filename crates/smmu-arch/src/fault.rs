@@ -74,6 +74,17 @@ pub enum Fault {
     SteFetch(Pa),
     /// C_BAD_STE: STE invalid or illegal.
     BadSte,
+    /// F_BAD_ATS_TREQ: an ATS Translation Request where ATS is not to be used.
+    BadAtsRequest {
+        /// Write was asked for: not NW.
+        write: bool,
+        /// Execute was asked for.
+        execute: bool,
+        /// Privileged access was asked for.
+        privileged: bool,
+    },
+    /// F_TRANSL_FORBIDDEN: an ATS Translated transaction where ATS is not to be used.
+    TranslationForbidden,
     /// F_STREAM_DISABLED: no substream, or substream 0, where STE.S1DSS forbids it.
     StreamDisabled,
     /// C_BAD_SUBSTREAMID: no CD for the SubstreamID.
@@ -116,6 +127,8 @@ impl Fault {
             Self::BadStreamId => "C_BAD_STREAMID",
             Self::SteFetch(_) => "F_STE_FETCH",
             Self::BadSte => "C_BAD_STE",
+            Self::BadAtsRequest { .. } => "F_BAD_ATS_TREQ",
+            Self::TranslationForbidden => "F_TRANSL_FORBIDDEN",
             Self::StreamDisabled => "F_STREAM_DISABLED",
             Self::BadSubstreamId => "C_BAD_SUBSTREAMID",
             Self::CdFetch(_) => "F_CD_FETCH",

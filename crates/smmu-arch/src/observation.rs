@@ -4,7 +4,7 @@
 
 use crate::{
     AddressSpace, Command, CommandError, ConfigKey, Epoch, Event, Fault, Invalidation, Pa, PortId,
-    SmmuId, Structure, TlbEntry, Transaction, Why,
+    SmmuId, Structure, TlbEntry, Transaction, TranslationCompletion, TranslationRequest, Why,
 };
 
 /// Which transaction an observation belongs to.
@@ -114,6 +114,24 @@ pub enum Observation {
         transaction: Transaction,
         /// Why.
         fault: Fault,
+    },
+    /// An ATS Translation Request was completed.
+    AtsCompleted {
+        /// The request.
+        request: TranslationRequest,
+        /// The completion.
+        completion: TranslationCompletion,
+        /// Why nothing was granted, which the endpoint is not told.
+        fault: Option<Fault>,
+    },
+    /// An ATS Translated transaction was let through, or refused.
+    AtsTranslated {
+        /// The transaction, whose address is a translated one.
+        transaction: Transaction,
+        /// Output address; `None` where it was refused.
+        output: Option<Pa>,
+        /// Why it was refused; `None` also for a silent abort.
+        fault: Option<Fault>,
     },
     /// The transaction's own data access was made, or it was refused: it is no longer in flight.
     Ended,

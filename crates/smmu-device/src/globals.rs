@@ -22,6 +22,10 @@ pub(crate) struct Globals {
     pub(crate) e2h: bool,
     /// CR2.RECINVSID.
     pub(crate) record_bad_stream_id: bool,
+    /// CR2.REC_CFG_ATS: errors of the configuration that ATS traffic meets are recorded.
+    pub(crate) record_ats: bool,
+    /// CR0.ATSCHK: Translated transactions are checked.
+    pub(crate) check_ats: bool,
     /// Low VMID bits that CR0.VMW takes out of the comparison of invalidations.
     pub(crate) vmid_ignore: u16,
 }
@@ -38,6 +42,8 @@ impl Globals {
             stream_table: StreamTable::new(registers.get(), registers.get(), &features),
             e2h: cr2.e2h(),
             record_bad_stream_id: cr2.recinvsid(),
+            record_ats: cr2.rec_cfg_ats(),
+            check_ats: registers.cr0().atschk(),
             vmid_ignore: wildcard_bits(registers.cr0().vmw()),
         }
     }

@@ -4,14 +4,15 @@
 //! of a stream that the line knows is a walk and a fill on top. Neither builds an actor; all else
 //! is a [`Translation`] from its first look-up on.
 
+mod ats;
 mod line;
 
 use crate::globals::Globals;
 use crate::smmu::Smmu;
 use crate::structures::looked_up;
 use crate::translation::{
-    Granted, Refused, Response, Translation, TranslationOutcome, Treatment, access_of, bypass,
-    granted_by_hit, granted_by_walk,
+    Granted, Purpose, Refused, Response, Translation, TranslationOutcome, Treatment, access_of,
+    bypass, granted_by_hit, granted_by_walk,
 };
 use line::Line;
 use smmu_arch::{
@@ -223,15 +224,20 @@ impl<O: Observer> Port<O> {
 
     #[cold]
     fn begin_actor(&mut self, transaction: &Transaction) -> Translation {
+        self.refresh();
+        let origin = self.origin();
+        self.observer.observe(&origin, &Observation::Began(*transaction));
+        Translation::new(*transaction, self.begin, self.globals, Purpose::Untranslated)
+    }
+
+    /// Forgets what is kept of the configuration, if that has changed.
+    fn refresh(&mut self) {
         let generation = self.smmu.generation();
         if generation != self.generation {
             self.generation = generation;
             self.globals = self.smmu.globals();
             self.lines = Default::default();
         }
-        let origin = self.origin();
-        self.observer.observe(&origin, &Observation::Began(*transaction));
-        Translation::new(*transaction, self.begin, self.globals)
     }
 
     /// Walks with the configuration of the private line, which stays as it is, and fills: what a
@@ -303,7 +309,8 @@ impl<O: Observer> Port<O> {
         transaction: &Transaction,
     ) -> TranslationOutcome {
         let mut translation = self.begin_actor(transaction);
-        let outcome = self.run(memory, &mut translation);
+        let mut outcome = self.run(memory, &mut translation);
+        self.finish(&translation, &mut outcome);
         self.keep(&translation);
         outcome
     }
@@ -312,7 +319,7 @@ impl<O: Observer> Port<O> {
     #[inline(always)]
     fn run<M: Memory>(&mut self, memory: &M, translation: &mut Translation) -> TranslationOutcome {
         let mut answer = Answer::Start;
-        let mut outcome = loop {
+        loop {
             match translation.step(answer) {
                 Step::Need(request @ Request::Read { .. }) => {
                     self.observe_fetch(&self.origin(), &request);
@@ -324,12 +331,10 @@ impl<O: Observer> Port<O> {
                 Step::Need(request) => {
                     answer = self.answer(&request).unwrap_or(Answer::Aborted);
                 }
-                Step::Done(outcome) => break outcome,
+                Step::Done(outcome) => return outcome,
                 Step::Wait(_) => unreachable!("a translation waits for nothing: a stall ends it"),
             }
-        };
-        self.finish(translation, &mut outcome);
-        outcome
+        }
     }
 
     /// Keeps the configuration for later transactions, if nothing changed meanwhile.

@@ -3,10 +3,12 @@
 //! Architecture: section "Translation procedure" and the order of "Fault priority". It is an
 //! actor: it asks for memory and for the structures alike, and reads no register after its begin.
 
+mod ats;
 mod configuration;
 mod context;
 mod refusal;
 
+pub(crate) use ats::Purpose;
 pub use refusal::{Refused, Response};
 
 use crate::globals::{Globals, overridden};
@@ -72,6 +74,7 @@ pub struct Translation {
     transaction: Transaction,
     begin: Epoch,
     globals: Globals,
+    purpose: Purpose,
     phase: Phase,
     /// Known once the configuration look-up is over.
     treatment: Option<Treatment>,
@@ -93,9 +96,14 @@ enum Phase {
 type Next = Result<Step<TranslationOutcome>, Refused>;
 
 impl Translation {
-    pub(crate) fn new(transaction: Transaction, begin: Epoch, globals: Globals) -> Self {
+    pub(crate) fn new(
+        transaction: Transaction,
+        begin: Epoch,
+        globals: Globals,
+        purpose: Purpose,
+    ) -> Self {
         let (phase, treatment) = (Phase::Begin, None);
-        Self { transaction, begin, globals, phase, treatment, overtaken: false }
+        Self { transaction, begin, globals, purpose, phase, treatment, overtaken: false }
     }
 
     /// The transaction.
@@ -118,6 +126,9 @@ impl Translation {
 
     /// SMMUEN = 0: no configuration is read (section "Global bypass").
     fn start(&mut self) -> Next {
+        if let Some(next) = self.start_ats() {
+            return next;
+        }
         if self.globals.enabled {
             let (fetch, request) = SteFetch::begin(self.transaction.stream);
             self.phase = Phase::Ste(fetch);
@@ -136,10 +147,14 @@ impl Translation {
         let input = self.transaction.iova.0;
         if input & treatment.refused_bits(&self.globals) != 0 {
             let access = access_of(&self.transaction, treatment.regime());
-            return Err(Refused::bypass_address_size(access));
+            let record = !matches!(self.purpose, Purpose::Request(_));
+            return Err(Refused { record, ..Refused::bypass_address_size(access) });
         }
         match &treatment {
             Treatment::Bypass(regime) => Ok(Step::Done(Ok(bypass(input, regime.input_attributes)))),
+            Treatment::Translate(_) if matches!(self.purpose, Purpose::Request(_)) => {
+                self.request_walk()
+            }
             Treatment::Translate(regime) => {
                 self.phase = Phase::LookUp;
                 let key = TlbKey { space: regime.space, input: lookup_input(regime, input) };
@@ -168,8 +183,11 @@ impl Translation {
             WalkStep::Swap { pa, old, new, why } => {
                 Ok(Step::Need(Request::CompareAndSwap { pa, old, new, why }))
             }
-            WalkStep::Done(Err(fault)) => Err(self.walk_refused(fault)),
+            WalkStep::Done(Err(fault)) => self.walk_refused(fault),
             WalkStep::Done(Ok(walked)) => {
+                if !self.purpose.is_untranslated() {
+                    self.keep_found(&walked);
+                }
                 self.phase = Phase::Fill(walked);
                 Ok(Step::Need(Request::Fill {
                     structure: Structure::MainTlb,
@@ -181,8 +199,12 @@ impl Translation {
     }
 
     #[cold]
-    fn walk_refused(&self, fault: Fault) -> Refused {
-        Refused::by_policy(fault, translating(&self.treatment), &self.transaction)
+    fn walk_refused(&mut self, fault: Fault) -> Next {
+        if let Some(walk) = self.attempt_after(&fault) {
+            self.phase = Phase::Walk(walk);
+            return self.walk(WalkAnswer::Start);
+        }
+        Err(self.walk_fault(fault, translating(&self.treatment)))
     }
 
     fn advance(&mut self, answer: Answer) -> Next {
@@ -298,11 +320,4 @@ pub(crate) fn granted_by_walk(regime: &Regime, walked: &Walked) -> Granted {
 
 pub(crate) fn bypass(input: u64, attributes: Attributes) -> Granted {
     Granted { output: Pa(input), attributes, space: None, path: Path::Bypass }
-}
-
-/// Faults that end the configuration look-up always abort; all but C_BAD_STREAMID are recorded
-/// whatever the registers say.
-fn configuration_fault(fault: Fault, transaction: &Transaction, globals: &Globals) -> Refused {
-    let record = fault != Fault::BadStreamId || globals.record_bad_stream_id;
-    Refused { fault: Some(fault), record, response: Response::Abort, access: transaction.access }
 }

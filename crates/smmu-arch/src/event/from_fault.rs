@@ -3,7 +3,9 @@
 //! Architecture: section "Event records", with the examples of which stage and class are
 //! reported for nested translation.
 
-use super::{Event, EventKind, FetchEvent, StageEvent, WalkAbortEvent};
+use super::{
+    AtsRequestEvent, Event, EventKind, FetchEvent, ForbiddenEvent, StageEvent, WalkAbortEvent,
+};
 use crate::{Access, Fault, Ipa, Pa, StageFault, StageFaultKind, Transaction};
 
 impl Event {
@@ -23,6 +25,20 @@ impl Event {
             Fault::BadStreamId => EventKind::BadStreamId,
             Fault::SteFetch(address) => EventKind::SteFetch(about.fetch(address)),
             Fault::BadSte => EventKind::BadSte,
+            Fault::BadAtsRequest { write, execute, privileged } => {
+                EventKind::BadAtsRequest(AtsRequestEvent {
+                    span: 1,
+                    privileged,
+                    execute,
+                    write,
+                    read: true,
+                    input: transaction.iova,
+                })
+            }
+            Fault::TranslationForbidden => EventKind::TranslationForbidden(ForbiddenEvent {
+                direction: transaction.access.direction,
+                input: transaction.iova,
+            }),
             Fault::StreamDisabled => EventKind::StreamDisabled,
             Fault::BadSubstreamId => EventKind::BadSubstreamId,
             Fault::CdFetch(address) => EventKind::CdFetch(about.fetch(address)),
@@ -42,7 +58,7 @@ impl Event {
             Fault::Stage(fault) => about.stage(&fault),
         };
         let substream = match kind {
-            EventKind::StreamDisabled => None,
+            EventKind::StreamDisabled | EventKind::TranslationForbidden(_) => None,
             EventKind::BadSubstreamId => Some(transaction.substream.unwrap_or_default()),
             _ => transaction.substream,
         };

@@ -2,7 +2,7 @@
 //!
 //! Architecture: sections "Stream table", "STE", "Substreams".
 
-use super::{Next, Phase, Refused, Translation, Treatment, configuration_fault, unexpected};
+use super::{Next, Phase, Refused, Response, Translation, Treatment, unexpected};
 use crate::regime::regime;
 use smmu_arch::{
     ConfigEntry, ConfigKey, DefaultSubstream, Fault, L1Std, Pa, Ste, StreamConfig, StreamId,
@@ -100,6 +100,11 @@ impl Translation {
             return Err(Refused::silent());
         }
         let ste = &ste.effective(&self.globals.features);
+        if !self.purpose.is_untranslated()
+            && let Some(next) = self.enter_by_eats(ste)
+        {
+            return next;
+        }
         match self.context_of(ste).map_err(|fault| self.configuration(fault))? {
             Context::Cd(index) => self.begin_cd(*ste, index),
             Context::Stage1Bypassed => {
@@ -134,8 +139,11 @@ impl Translation {
         }
     }
 
+    /// Faults that end the configuration look-up always abort. Of ordinary transactions all but
+    /// C_BAD_STREAMID are recorded whatever the registers say.
     pub(super) fn configuration(&self, fault: Fault) -> Refused {
-        configuration_fault(fault, &self.transaction, &self.globals)
+        let (record, access) = (self.records(&fault), self.transaction.access);
+        Refused { fault: Some(fault), record, response: Response::Abort, access }
     }
 }
 

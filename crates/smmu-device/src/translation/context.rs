@@ -2,7 +2,7 @@
 //!
 //! Architecture: sections "Context descriptor table lookup" and "CD".
 
-use super::{Next, Phase, Refused, Translation, Treatment, unexpected, walk_answer};
+use super::{Next, Phase, Translation, Treatment, unexpected, walk_answer};
 use crate::regime::regime;
 use smmu_arch::{
     Access, Cd, ConfigEntry, ConfigKey, Direction, Fault, FaultClass, Ipa, L1Cd, Pa, Regime, Ste,
@@ -132,7 +132,7 @@ impl Translation {
             WalkStep::Done(Ok(walked)) => self.read_cd(walked.output),
             WalkStep::Done(Err(fault)) => {
                 let stage2 = fetch.stage2;
-                Err(Refused::by_policy(fault, &stage2, &self.transaction))
+                Err(self.walk_fault(fault, &stage2))
             }
         }
     }

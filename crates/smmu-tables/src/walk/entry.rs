@@ -3,7 +3,7 @@
 use super::attributes::combined;
 use super::{Walk, WalkStep, Walked};
 use smmu_arch::{
-    AddressSpace, Asid, Attributes, EntryKind, Granule, Leaf, Pa, Permissions, Regime,
+    AddressSpace, Asid, Attributes, EntryKind, Granule, Ipa, Leaf, Pa, Permissions, Regime,
     Stage2LeafWord, Stage2Regime, StageRights, TableRoot, TlbEntry,
 };
 
@@ -84,7 +84,12 @@ impl Walk {
             stage1: self.result1.leaf,
             stage2: leaf2,
         };
-        let walked = Walked { entry, output: Pa(output), fetches: self.fetches };
+        let walked = Walked {
+            entry,
+            output: Pa(output),
+            ipa: Ipa(self.result1.output),
+            fetches: self.fetches,
+        };
         if self.updates.is_some() {
             return self.begin_updates(walked);
         }

@@ -71,6 +71,8 @@ pub struct Walked {
     pub entry: TlbEntry,
     /// Output address of the input that was walked.
     pub output: Pa,
+    /// Output of stage 1 for it: the input itself where stage 1 took no part.
+    pub ipa: Ipa,
     /// Descriptors read.
     pub fetches: u8,
 }

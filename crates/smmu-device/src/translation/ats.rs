@@ -1,0 +1,265 @@
+//! What is different about ATS traffic: Translation Requests and Translated transactions.
+//!
+//! Architecture: chapter "ATS and PRI", with its table of responses to Translation Requests, and
+//! section "Translated transactions". A request never stalls, and CD.A and CD.R do not govern it.
+
+use super::{Next, Phase, Refused, Response, Translation, Treatment, bypass, overridden_by};
+use super::{access_of, translating};
+use crate::regime::regime;
+use smmu_arch::{
+    Access, AtsTranslation, Direction, Eats, Fault, FaultClass, Granule, Regime, StageFault,
+    StageFaultKind, Ste, Transaction, TranslationCompletion, TranslationRequest,
+};
+use smmu_bus::Step;
+use smmu_tables::{Walk, Walked};
+
+/// What a translation is made for.
+#[derive(Clone, Debug)]
+pub(crate) enum Purpose {
+    /// An ordinary transaction.
+    Untranslated,
+    /// An ATS Translated transaction.
+    Translated,
+    /// An ATS Translation Request.
+    Request(Box<Request>),
+}
+
+/// A Translation Request in progress.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    request: TranslationRequest,
+    /// STE.EATS = 0b10: the endpoint gets the output of stage 1.
+    split: bool,
+    /// The access that is tried next.
+    next: Option<Attempt>,
+    found: Option<Walked>,
+}
+
+/// A request is looked up as the first of these that the tables permit: a write first, as that
+/// makes a writable-clean page dirty, and grants all else that they allow.
+#[derive(Clone, Copy, Debug)]
+enum Attempt {
+    Write,
+    Read,
+}
+
+impl Purpose {
+    pub(crate) fn request(request: &TranslationRequest) -> Self {
+        let next = Some(if request.no_write { Attempt::Read } else { Attempt::Write });
+        Self::Request(Box::new(Request { request: *request, split: false, next, found: None }))
+    }
+
+    pub(crate) const fn is_untranslated(&self) -> bool {
+        matches!(self, Self::Untranslated)
+    }
+}
+
+impl Translation {
+    /// What is decided before any look-up: by SMMUEN and ATSCHK.
+    #[cold]
+    pub(super) fn start_ats(&mut self) -> Option<Next> {
+        let globals = &self.globals;
+        match self.purpose {
+            Purpose::Untranslated => None,
+            _ if !globals.enabled => Some(Err(self.forbidden())),
+            Purpose::Translated if !globals.check_ats => Some(self.pass()),
+            _ => None,
+        }
+    }
+
+    /// What STE.EATS decides. `None` goes on with the look-up of the context.
+    #[cold]
+    pub(super) fn enter_by_eats(&mut self, ste: &Ste) -> Option<Next> {
+        // Split-stage ATS rests on the check of what comes back.
+        let disabled = match ste.eats {
+            Eats::Disabled | Eats::Dpt => true,
+            Eats::Split => !self.globals.check_ats,
+            Eats::Full => false,
+        };
+        let split = ste.eats == Eats::Split;
+        match &mut self.purpose {
+            Purpose::Untranslated => None,
+            _ if disabled => Some(Err(self.forbidden())),
+            Purpose::Request(request) => {
+                request.split = split;
+                None
+            }
+            // The address is an IPA; stage 2 is all that is left.
+            Purpose::Translated if split => {
+                Some(self.treat(Treatment::Translate(regime(ste, None, &self.globals))))
+            }
+            Purpose::Translated => Some(self.pass()),
+        }
+    }
+
+    /// A Translated transaction is let through with the address that it has.
+    fn pass(&self) -> Next {
+        let input = self.transaction.iova.0;
+        if !self.globals.is_physical(input) {
+            return Err(Refused::silent());
+        }
+        Ok(Step::Done(Ok(bypass(input, smmu_arch::Attributes::DEFAULT))))
+    }
+
+    /// ATS is not to be used: F_BAD_ATS_TREQ or F_TRANSL_FORBIDDEN, always recorded.
+    fn forbidden(&self) -> Refused {
+        let fault = match &self.purpose {
+            Purpose::Request(state) => {
+                let TranslationRequest { no_write, execute, privileged, .. } = state.request;
+                Fault::BadAtsRequest { write: !no_write, execute, privileged }
+            }
+            _ => Fault::TranslationForbidden,
+        };
+        let access = self.transaction.access;
+        Refused { fault: Some(fault), record: true, response: Response::Abort, access }
+    }
+
+    /// Whether an error of the configuration is recorded.
+    pub(super) fn records(&self, fault: &Fault) -> bool {
+        let globals = &self.globals;
+        let known = *fault != Fault::BadStreamId || globals.record_bad_stream_id;
+        match self.purpose {
+            Purpose::Untranslated => known,
+            Purpose::Translated => globals.record_ats,
+            Purpose::Request(_) => known && globals.record_ats,
+        }
+    }
+
+    /// A fault of a walk. Of a request only an external abort can be recorded.
+    #[cold]
+    pub(super) fn walk_fault(&self, fault: Fault, regime: &Regime) -> Refused {
+        if !matches!(self.purpose, Purpose::Request(_)) {
+            return Refused::by_policy(fault, regime, &self.transaction);
+        }
+        let record = !matches!(fault, Fault::Stage(_)) && self.records(&fault);
+        let access = access_of(&self.transaction, regime);
+        Refused { fault: Some(fault), record, response: Response::Abort, access }
+    }
+
+    /// Walks for the next access that a request asks for; it asks the tables, never the TLB (a
+    /// choice). `None` when nothing is left to try.
+    #[cold]
+    pub(super) fn attempt(&mut self) -> Option<Walk> {
+        let regime = translating(&self.treatment);
+        let Purpose::Request(state) = &mut self.purpose else { return None };
+        let direction = match state.next? {
+            Attempt::Write => Direction::Write,
+            Attempt::Read => Direction::Read,
+        };
+        state.next = matches!(state.next, Some(Attempt::Write)).then_some(Attempt::Read);
+        let asked = Access { direction, ..self.transaction.access };
+        Some(Walk::new(regime, self.transaction.iova.0, overridden_by(asked, regime)))
+    }
+
+    /// After a walk of a request that failed: the walk for its next access, if the page itself
+    /// refused this one.
+    pub(super) fn attempt_after(&mut self, fault: &Fault) -> Option<Walk> {
+        let by_page = matches!(
+            fault,
+            Fault::Stage(StageFault {
+                kind: StageFaultKind::Permission,
+                class: FaultClass::In,
+                ..
+            })
+        );
+        if by_page { self.attempt() } else { None }
+    }
+
+    /// A request keeps what its walk found.
+    #[cold]
+    pub(super) fn keep_found(&mut self, walked: &Walked) {
+        if let Purpose::Request(state) = &mut self.purpose {
+            state.found = Some(*walked);
+        }
+    }
+
+    /// The request, and its completion if it came to `outcome`; `None` for other translations.
+    pub(crate) fn completion(
+        &self,
+        outcome: &Result<super::Granted, Refused>,
+    ) -> Option<(TranslationRequest, TranslationCompletion)> {
+        let Purpose::Request(state) = &self.purpose else { return None };
+        let unit = smallest_unit(&self.globals.features);
+        let privileged = self.transaction.access.privileged;
+        let nothing = AtsTranslation::nothing(unit, privileged);
+        let completion = match outcome {
+            Ok(_) => TranslationCompletion::Success(match state.found {
+                Some(walked) => {
+                    state.translation(&walked, translating(&self.treatment), &self.transaction)
+                }
+                // Stage 1 is bypassed and there is no stage 2: the address is what it was.
+                None => AtsTranslation {
+                    address: self.transaction.iova.0 >> unit << unit,
+                    read: true,
+                    write: true,
+                    ..nothing
+                },
+            }),
+            Err(Refused { fault: None | Some(Fault::BadAtsRequest { .. }), .. }) => {
+                TranslationCompletion::UnsupportedRequest
+            }
+            Err(Refused { fault: Some(Fault::Stage(_)), .. }) => {
+                TranslationCompletion::Success(nothing)
+            }
+            Err(_) => TranslationCompletion::CompleterAbort,
+        };
+        Some((state.request, completion))
+    }
+}
+
+impl Request {
+    /// What the endpoint may cache of a walk: rights of both stages at its privilege.
+    fn translation(
+        &self,
+        walked: &Walked,
+        regime: &Regime,
+        transaction: &Transaction,
+    ) -> AtsTranslation {
+        let privileged = regime.privilege_override.unwrap_or(transaction.access.privileged);
+        let permits = |direction, instruction| {
+            walked.entry.permissions.allows(Access { direction, instruction, privileged })
+        };
+        let readable = permits(Direction::Read, false);
+        let executable = permits(Direction::Read, true);
+        let (read, execute) = match regime.instruction_override {
+            None => (readable, readable && executable),
+            Some(false) => (readable, readable),
+            Some(true) => (executable, executable),
+        };
+        let address = if self.split { walked.ipa.0 } else { walked.output.0 };
+        let size_log2 = walked.entry.size_log2;
+        AtsTranslation {
+            address: address >> size_log2 << size_log2,
+            size_log2,
+            read,
+            write: permits(Direction::Write, false),
+            execute: execute && self.request.execute && self.request.substream.is_some(),
+            privileged: transaction.access.privileged,
+        }
+    }
+}
+
+/// log2 of the smallest translation unit that software may program: the smallest granule.
+fn smallest_unit(features: &smmu_arch::Features) -> u8 {
+    let granules = [
+        (features.gran4k, Granule::K4),
+        (features.gran16k, Granule::K16),
+        (features.gran64k, Granule::K64),
+    ];
+    let smallest = granules.into_iter().find(|(implemented, _)| *implemented);
+    smallest.map_or(12, |(_, granule)| granule.shift() as u8)
+}
+
+impl Translation {
+    /// Where a request goes on once its configuration is known.
+    #[cold]
+    pub(super) fn request_walk(&mut self) -> Next {
+        match self.attempt() {
+            Some(walk) => {
+                self.phase = Phase::Walk(walk);
+                self.walk(smmu_tables::WalkAnswer::Start)
+            }
+            None => Err(Refused::silent()),
+        }
+    }
+}
