@@ -7,7 +7,7 @@ use smmu_arch::{
     IdRegisters, Pa, Promise, Regime, SmmuId, Stage1Half, Stage1Regime, Stage2Regime, Ste,
     StreamConfig, StreamWorld, Vmid,
 };
-use smmu_bus::{DirectCpu, InterruptLine, InterruptSink, Memory, Mmio, Platform, Ram};
+use smmu_bus::{DirectCpu, InterruptLine, Memory, Mmio, Outputs, Platform, Ram};
 use smmu_cache::TlbGeometry;
 use smmu_device::{Progress, Smmu, SmmuConfig, StructureSizes};
 use smmu_tables::{Geometry, PageAllocator, Prot, STAGE1_MAIR, Table};
@@ -315,7 +315,7 @@ impl Platform for Board<'_> {
 /// Nobody listens to interrupts.
 struct Silent;
 
-impl InterruptSink for Silent {
+impl Outputs for Silent {
     fn pulse(&mut self, _: SmmuId, _: InterruptLine) {}
 
     fn send_event(&mut self) {}

@@ -3,8 +3,9 @@
 //! Statistics, the checker and traces are readers of observations and never hook into the core.
 
 use crate::{
-    AddressSpace, Command, CommandError, ConfigKey, Epoch, Event, Fault, Invalidation, Pa, PortId,
-    SmmuId, Structure, TlbEntry, Transaction, TranslationCompletion, TranslationRequest, Why,
+    AddressSpace, Command, CommandError, ConfigKey, Epoch, Event, Fault, Invalidation, Pa,
+    PageRequest, PortId, SmmuId, Structure, TlbEntry, Transaction, TranslationCompletion,
+    TranslationRequest, Why,
 };
 
 /// Which transaction an observation belongs to.
@@ -139,6 +140,10 @@ pub enum Observation {
     EventRecorded(Event),
     /// A record was lost, because the queue was full or disabled.
     EventLost(Event),
+    /// A page request was put into the PRI queue.
+    PageRequested(PageRequest),
+    /// A page request was dropped: the queue was disabled, full or in error.
+    PageRequestLost(PageRequest),
     /// A command was consumed.
     CommandConsumed(Command),
     /// A command stopped the queue.

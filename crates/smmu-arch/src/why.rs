@@ -44,6 +44,8 @@ pub enum Why {
     Command,
     /// Record of the Event queue.
     Event,
+    /// Record of the PRI queue.
+    PageRequest,
     /// Message-signalled interrupt.
     Msi,
     /// The data of a DMA.
@@ -76,6 +78,7 @@ impl fmt::Display for Why {
             Self::Descriptor { stage, level } => write!(f, "{stage} level {level} descriptor"),
             Self::Command => f.write_str("command"),
             Self::Event => f.write_str("event record"),
+            Self::PageRequest => f.write_str("page request"),
             Self::Msi => f.write_str("MSI"),
             Self::Data => f.write_str("data"),
             Self::Cpu => f.write_str("CPU"),

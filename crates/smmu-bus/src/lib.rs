@@ -12,10 +12,10 @@
 //! ```
 
 mod cpu;
-mod interrupt;
 mod memory;
 mod mmio;
 mod observer;
+mod outputs;
 mod protocol;
 mod ram;
 mod serve;
@@ -23,10 +23,10 @@ mod user;
 mod wrappers;
 
 pub use cpu::{Cpu, CpuActor, DirectCpu, Platform, ScheduledCpu};
-pub use interrupt::InterruptSink;
 pub use memory::{Aborted, Memory};
 pub use mmio::Mmio;
 pub use observer::Observer;
+pub use outputs::{AtcAnswer, Outputs};
 pub use protocol::{
     Actor, Answer, Condition, Data, InterruptLine, LockId, Message, Refusal, Request, Step,
 };

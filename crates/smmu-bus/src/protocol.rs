@@ -6,8 +6,8 @@
 //! a timing runner (answers some cycles later).
 
 use smmu_arch::{
-    ConfigEntry, ConfigKey, ConfigScope, Epoch, Fault, Hit, Pa, PortId, Promise, StallTicket,
-    Structure, TlbEntry, TlbKey, TlbScope, Transaction, Why,
+    AtcInv, ConfigEntry, ConfigKey, ConfigScope, Epoch, Fault, Hit, Pa, PortId, PriResp, Promise,
+    StallTicket, Structure, TlbEntry, TlbKey, TlbScope, Transaction, Why,
 };
 
 /// Something that takes steps.
@@ -38,6 +38,8 @@ pub enum Data {
     Half(u32),
     /// Eight bytes.
     Word(u64),
+    /// Sixteen bytes: a page request.
+    Pair([u64; 2]),
     /// Thirty-two bytes: an event record.
     Record([u64; 4]),
 }
@@ -157,6 +159,11 @@ pub enum Message {
     Transaction(Transaction),
     /// A master has made the data access of its transaction, or given it up.
     End,
+    /// An SMMU asks an endpoint to forget translations (CMD_ATC_INV). It tells the SMMU when it has
+    /// done so, or could not.
+    InvalidateAtc(AtcInv),
+    /// An SMMU answers a page request group of an endpoint.
+    PageResponse(PriResp),
     /// A wired interrupt is pulsed.
     Interrupt(InterruptLine),
     /// An event is sent that wakes CPUs that wait for one (SEV).
@@ -168,6 +175,8 @@ pub enum Message {
 pub enum InterruptLine {
     /// The Event queue became non-empty.
     EventQueue,
+    /// The PRI queue became non-empty, or got the last request of a group.
+    PriQueue,
     /// A CMD_SYNC with SIG_IRQ completed.
     CommandSync,
     /// A global error became active.

@@ -34,6 +34,7 @@ fn write<M: Memory>(memory: &M, pa: smmu_arch::Pa, data: Data) -> Result<(), cra
     match data {
         Data::Half(value) => memory.write_bytes(pa, &value.to_le_bytes()),
         Data::Word(value) => memory.write_word(pa, value),
+        Data::Pair(words) => memory.write_words(pa, &words),
         Data::Record(words) => memory.write_words(pa, &words),
     }
 }

@@ -6,10 +6,10 @@
 use crate::Notification;
 use crate::registers::{GlobalError, RegisterFile};
 use smmu_arch::{
-    CmdSync, Command, CommandError, CommandFeatures, Epoch, Invalidation, Pa, Structure,
+    CmdSync, Command, CommandError, CommandFeatures, Epoch, Invalidation, Pa, PortId, Structure,
     SyncSignal, Why,
 };
-use smmu_bus::{Actor, Answer, Condition, InterruptLine, Request, Step};
+use smmu_bus::{Actor, Answer, Condition, InterruptLine, Message, Request, Step};
 
 /// The consumption of one command, from its fetch to its completion.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct CommandContext {
     pub(crate) e2h: bool,
     /// VMID bits that CR0.VMW ignores.
     pub(crate) vmid_ignore: u16,
+    /// CR0.SMMUEN: without it no CMD_ATC_INV goes out.
+    pub(crate) enabled: bool,
     /// Epoch after all commands ahead took effect.
     pub(crate) now: Epoch,
 }
@@ -36,6 +38,7 @@ enum Phase {
     Decode,
     Forget(Command),
     Drain(Command),
+    Sent(Command),
 }
 
 impl CommandConsumer {
@@ -52,11 +55,30 @@ impl CommandConsumer {
             return Ok(Step::Wait(Condition::Drained(context.now)));
         }
         match command.scope(&context.features, context.e2h, context.vmid_ignore) {
-            None => Ok(Step::Done(Ok(command))), // a hint, or what follows at its completion
+            None => match self.message(&command) {
+                None => Ok(Step::Done(Ok(command))), // a hint, or what follows at its completion
+                Some(message) => {
+                    self.phase = Phase::Sent(command);
+                    Ok(Step::Need(Request::Send { port: PortId(0), message }))
+                }
+            },
             Some(scope) => {
                 self.phase = Phase::Forget(command);
                 Ok(Step::Need(forget(scope)))
             }
+        }
+    }
+}
+
+impl CommandConsumer {
+    /// What a command sends to an endpoint.
+    fn message(&self, command: &Command) -> Option<Message> {
+        match *command {
+            Command::AtcInv(invalidation) if self.context.enabled => {
+                Some(Message::InvalidateAtc(invalidation))
+            }
+            Command::PriResp(response) => Some(Message::PageResponse(response)),
+            _ => None,
         }
     }
 }
@@ -77,7 +99,9 @@ impl Actor for CommandConsumer {
                 self.execute([low, high]).unwrap_or_else(|error| Step::Done(Err(error)))
             }
             (Phase::Decode, _) => Step::Done(Err(CommandError::Abort)),
-            (Phase::Forget(command) | Phase::Drain(command), _) => Step::Done(Ok(command)),
+            (Phase::Forget(command) | Phase::Drain(command) | Phase::Sent(command), _) => {
+                Step::Done(Ok(command))
+            }
         }
     }
 }

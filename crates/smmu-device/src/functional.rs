@@ -2,7 +2,8 @@
 
 use crate::smmu::{Smmu, Work};
 use smmu_bus::{
-    Actor, Answer, Condition, InterruptSink, Memory, Message, Observer, Request, Step, serve_memory,
+    Actor, Answer, AtcAnswer, Condition, Memory, Message, Observer, Outputs, Request, Step,
+    serve_memory,
 };
 
 /// How far the background work came.
@@ -15,14 +16,14 @@ pub enum Progress {
 }
 
 impl Smmu {
-    /// Does all background work that can be done now: commands, event records, interrupts.
+    /// Does all background work that can be done now: commands, event records, outputs.
     ///
-    /// One thread at a time does it, others wait. So `interrupts` must not pump by itself.
+    /// One thread at a time does it, others wait. So `outputs` must not pump by itself.
     pub fn pump<M: Memory, O: Observer>(
         &self,
         memory: &M,
         observer: &mut O,
-        interrupts: &mut dyn InterruptSink,
+        outputs: &mut dyn Outputs,
     ) -> Progress {
         let mut parked = self.pump.lock();
         loop {
@@ -39,7 +40,7 @@ impl Smmu {
                     }
                 }
             };
-            if let Some(condition) = self.run(&mut work, answer, memory, observer, interrupts) {
+            if let Some(condition) = self.run(&mut work, answer, memory, observer, outputs) {
                 *parked = Some((work, condition));
             }
         }
@@ -52,14 +53,23 @@ impl Smmu {
         mut answer: Answer,
         memory: &M,
         observer: &mut O,
-        interrupts: &mut dyn InterruptSink,
+        outputs: &mut dyn Outputs,
     ) -> Option<Condition> {
         loop {
             match work.step(answer) {
                 Step::Need(Request::Send { message, .. }) => {
                     match message {
-                        Message::Interrupt(line) => interrupts.pulse(self.id(), line),
-                        Message::SendEvent => interrupts.send_event(),
+                        Message::Interrupt(line) => outputs.pulse(self.id(), line),
+                        Message::SendEvent => outputs.send_event(),
+                        Message::InvalidateAtc(invalidation) => {
+                            let answer = outputs.invalidate_atc(self.id(), &invalidation);
+                            if answer == AtcAnswer::Later {
+                                self.atc_invalidation_begun();
+                            }
+                        }
+                        Message::PageResponse(response) => {
+                            outputs.page_response(self.id(), &response);
+                        }
                         Message::Transaction(_) | Message::End => {}
                     }
                     answer = Answer::Done;

@@ -36,6 +36,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod atc;
 mod command_queue;
 mod event_queue;
 mod functional;
@@ -43,6 +44,7 @@ mod globals;
 mod in_flight;
 mod notification;
 mod port;
+mod pri_queue;
 mod regime;
 mod registers;
 mod smmu;
@@ -50,12 +52,14 @@ mod stalls;
 mod structures;
 mod translation;
 
+pub use atc::AtcOutcome;
 pub use command_queue::{CommandConsumer, CommandOutcome};
 pub use event_queue::{EventOutcome, EventWriter};
 pub use functional::Progress;
 pub(crate) use notification::Notification;
 pub use notification::{Notifier, NotifyOutcome};
 pub use port::{NoSuchPort, Port};
+pub use pri_queue::{PageRequestOutcome, PageRequestWriter, Responder};
 pub use smmu::{Smmu, SmmuConfig, Work, WorkOutcome};
 pub use smmu_cache::Resident;
 pub use stalls::Release;

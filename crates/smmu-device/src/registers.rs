@@ -25,6 +25,10 @@ pub(crate) struct Busy {
     pub(crate) command: bool,
     /// The write of an event record.
     pub(crate) record: bool,
+    /// The write of a page request.
+    pub(crate) page_request: bool,
+    /// A PRI queue interrupt.
+    pub(crate) pri_interrupt: bool,
     /// A GERROR interrupt.
     pub(crate) gerror_interrupt: bool,
     /// An Event queue interrupt.
@@ -105,15 +109,21 @@ impl RegisterFile {
             Guard::Cmdqen => unless(cr0.cmdqen() || ack.cmdqen()),
             Guard::Eventqen => unless(cr0.eventqen() || ack.eventqen()),
             Guard::TableAndAnyQueue => {
-                let queues = cr0.cmdqen() || ack.cmdqen() || cr0.eventqen() || ack.eventqen();
+                let queues = cr0.cmdqen()
+                    || ack.cmdqen()
+                    || cr0.eventqen()
+                    || ack.eventqen()
+                    || cr0.priqen()
+                    || ack.priqen();
                 u64::from(Cr1::TABLE_MASK) & unless(enabled)
                     | u64::from(Cr1::QUEUE_MASK) & unless(queues)
             }
             Guard::Update => unless(!Gbpa::from_word(value).update()),
             Guard::GerrorIrqen => unless(irq.gerror_irqen() || irq_ack.gerror_irqen()),
             Guard::EventqIrqen => unless(irq.eventq_irqen() || irq_ack.eventq_irqen()),
-            // PRI and ATOS are not modelled: their registers are RES0.
-            Guard::Priqen | Guard::PriqIrqen | Guard::GatosRun => 0,
+            Guard::Priqen => unless(cr0.priqen() || ack.priqen()),
+            Guard::PriqIrqen => unless(irq.priq_irqen() || irq_ack.priq_irqen()),
+            Guard::GatosRun => 0,
         }
     }
 
@@ -126,7 +136,8 @@ impl RegisterFile {
         let next = Cr0Ack::from_word(cr0.to_word())
             .with_smmuen(cr0.smmuen() || ack.smmuen() && busy.transactions)
             .with_cmdqen(cr0.cmdqen() || ack.cmdqen() && busy.command)
-            .with_eventqen(cr0.eventqen() || ack.eventqen() && busy.record);
+            .with_eventqen(cr0.eventqen() || ack.eventqen() && busy.record)
+            .with_priqen(cr0.priqen() || ack.priqen() && busy.page_request);
         self.set(next);
     }
 
@@ -137,6 +148,7 @@ impl RegisterFile {
         let ack: IrqCtrlAck = self.get();
         let next = IrqCtrlAck::from_word(irq.to_word())
             .with_gerror_irqen(irq.gerror_irqen() || ack.gerror_irqen() && busy.gerror_interrupt)
+            .with_priq_irqen(irq.priq_irqen() || ack.priq_irqen() && busy.pri_interrupt)
             .with_eventq_irqen(irq.eventq_irqen() || ack.eventq_irqen() && busy.event_interrupt);
         self.set(next);
     }

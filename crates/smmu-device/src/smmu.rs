@@ -1,19 +1,24 @@
 //! One SMMU: registers, structures, queues, and what runs in the background.
 
+use crate::atc::{AtcInvalidations, AtcOutcome};
 use crate::command_queue::{self, CommandConsumer, CommandContext, CommandOutcome};
 use crate::event_queue::{self, EventOutcome, EventQueue, EventWriter};
 use crate::globals::Globals;
 use crate::in_flight::InFlight;
 use crate::notification::{Notification, Notifier, NotifyOutcome};
+use crate::pri_queue::{
+    self, Automatic, PageRequestOutcome, PageRequestWriter, PriQueue, Responder,
+};
 use crate::registers::{Busy, GlobalError, RegisterFile};
 use crate::stalls::{Release, Stalls, stag_of};
 use crate::structures::{StructureSizes, Structures};
-use crate::translation::{Refused, Response};
+use crate::translation::{Purpose, Refused, Response, Translation};
 use parking_lot::Mutex;
 use smmu_arch::registers::{Cr0Ack, IrqCtrlAck, Register};
 use smmu_arch::{
-    Command, CommandFeatures, Epoch, Event, Features, IdRegisters, Observation, Origin, PortId,
-    SmmuId, StallModel, StallTicket, TlbEntry, Transaction,
+    Access, Command, CommandError, CommandFeatures, Direction, Epoch, Event, Features, IdRegisters,
+    Observation, Origin, PageRequest, PortId, SmmuId, StallModel, StallTicket, TlbEntry,
+    Transaction,
 };
 use smmu_bus::{Actor, Answer, Condition, Mmio, Observer, Request, Step};
 use smmu_cache::{GeometryError, Resident};
@@ -52,6 +57,11 @@ struct Control {
     globals: Globals,
     events: EventQueue,
     stalls: Stalls,
+    page_requests: PriQueue,
+    /// Page requests that the SMMU answers by itself.
+    responses: VecDeque<(PageRequest, Automatic)>,
+    responding: bool,
+    atc: AtcInvalidations,
     notifications: VecDeque<Notification>,
     notifying: Option<Notification>,
     command_under_way: bool,
@@ -66,6 +76,10 @@ pub enum Work {
     Command(CommandConsumer),
     /// The write of an event record.
     Event(EventWriter),
+    /// The write of a page request.
+    PageRequest(PageRequestWriter),
+    /// The automatic response to a page request.
+    Respond(Box<Responder>),
     /// An interrupt or wake-up event.
     Notify(Notifier),
 }
@@ -77,6 +91,10 @@ pub enum WorkOutcome {
     Command(CommandOutcome),
     /// A record was written or not.
     Event(EventOutcome),
+    /// A page request was written or not.
+    PageRequest(PageRequestOutcome),
+    /// A response was sent.
+    Respond,
     /// A notification was sent.
     Notify(NotifyOutcome),
 }
@@ -88,6 +106,8 @@ impl Actor for Work {
         match self {
             Self::Command(actor) => rewrap(actor.step(answer), WorkOutcome::Command),
             Self::Event(actor) => rewrap(actor.step(answer), WorkOutcome::Event),
+            Self::PageRequest(actor) => rewrap(actor.step(answer), WorkOutcome::PageRequest),
+            Self::Respond(actor) => rewrap(actor.step(answer), |()| WorkOutcome::Respond),
             Self::Notify(actor) => rewrap(actor.step(answer), WorkOutcome::Notify),
         }
     }
@@ -119,6 +139,10 @@ impl Smmu {
                 registers,
                 globals,
                 events: EventQueue::default(),
+                page_requests: PriQueue::default(),
+                responses: VecDeque::new(),
+                responding: false,
+                atc: AtcInvalidations::default(),
                 notifications: VecDeque::new(),
                 notifying: None,
                 command_under_way: false,
@@ -174,7 +198,7 @@ impl Smmu {
     pub fn holds(&self, condition: Condition) -> bool {
         match condition {
             Condition::Drained(epoch) => {
-                self.in_flight.drained(epoch) && self.control.lock().events.is_idle()
+                self.in_flight.drained(epoch) && self.control.lock().is_drained()
             }
             Condition::Released(ticket) => self.control.lock().stalls.is_released(ticket),
             Condition::Time(_) | Condition::Lock(_) => false,
@@ -188,11 +212,40 @@ impl Smmu {
     /// although no actor was given: ask [`Smmu::holds`] afterwards.
     pub fn work<O: Observer>(&self, observer: &mut O) -> Option<Work> {
         let mut lost = Vec::new();
-        let work = self.control.lock().next_work(&mut lost, self.command_context());
-        for event in lost {
-            observer.observe(&self.background_origin(), &Observation::EventLost(event));
+        let work = self.control.lock().next_work(&mut lost, self.command_context(), self.look_up());
+        for observation in lost {
+            observer.observe(&self.background_origin(), &observation);
         }
         work
+    }
+
+    /// An endpoint asks for a page (PRI). The request is queued, or dropped and answered, in the
+    /// background. Without IDR0.PRI nothing takes it.
+    pub fn request_page(&self, request: &PageRequest) {
+        if self.features.pri {
+            self.control.lock().page_requests.request(*request);
+        }
+    }
+
+    /// An endpoint has taken an invalidation request and will complete it later: a CMD_SYNC waits.
+    pub fn atc_invalidation_begun(&self) {
+        self.control.lock().atc.begun();
+    }
+
+    /// An endpoint has ended an invalidation request that had begun.
+    pub fn atc_invalidation_ended(&self, outcome: AtcOutcome) {
+        self.control.lock().atc.ended(outcome);
+    }
+
+    /// The look-up of the STE of a page request that is to be answered.
+    fn look_up(&self) -> impl Fn(&Globals, &PageRequest) -> Translation + '_ {
+        |globals, request| {
+            let access = Access::data(Direction::Read);
+            let (stream, iova) = (request.stream, request.address);
+            let transaction = Transaction { stream, substream: None, iova, access };
+            let purpose = Purpose::PageResponse { ppar: None };
+            Translation::new(transaction, self.structures.log.now(), *globals, purpose)
+        }
     }
 
     /// Applies what a background actor came to.
@@ -240,6 +293,7 @@ impl Smmu {
             features: command_features(&globals.features),
             e2h: globals.e2h,
             vmid_ignore: globals.vmid_ignore,
+            enabled: globals.enabled,
             now: self.structures.log.now(),
         }
     }
@@ -266,8 +320,9 @@ impl Smmu {
 impl Control {
     fn next_work(
         &mut self,
-        lost: &mut Vec<Event>,
+        lost: &mut Vec<Observation>,
         context: impl FnOnce(&Globals) -> CommandContext,
+        look_up: impl FnOnce(&Globals, &PageRequest) -> Translation,
     ) -> Option<Work> {
         if self.notifying.is_none()
             && let Some(notification) = self.notifications.pop_front()
@@ -278,9 +333,12 @@ impl Control {
         loop {
             match self.events.next(&mut self.registers) {
                 event_queue::Next::Write(writer) => return Some(Work::Event(writer)),
-                event_queue::Next::Lost(event) => lost.push(event),
+                event_queue::Next::Lost(event) => lost.push(Observation::EventLost(event)),
                 event_queue::Next::Idle => break,
             }
+        }
+        if let Some(work) = self.next_page_work(lost, look_up) {
+            return Some(work);
         }
         if self.command_under_way || self.sync_is_signalled() {
             return None;
@@ -290,12 +348,50 @@ impl Control {
         Some(Work::Command(CommandConsumer::new(entry, context(&self.globals))))
     }
 
+    fn next_page_work(
+        &mut self,
+        lost: &mut Vec<Observation>,
+        look_up: impl FnOnce(&Globals, &PageRequest) -> Translation,
+    ) -> Option<Work> {
+        loop {
+            match self.page_requests.next(&mut self.registers) {
+                pri_queue::Next::Write(writer) => return Some(Work::PageRequest(writer)),
+                pri_queue::Next::Dropped(request, automatic) => {
+                    lost.push(Observation::PageRequestLost(request));
+                    self.responses.extend(automatic.map(|automatic| (request, automatic)));
+                }
+                pri_queue::Next::Idle => break,
+            }
+        }
+        if self.responding {
+            return None;
+        }
+        let (request, automatic) = self.responses.pop_front()?;
+        self.responding = true;
+        let look_up = |request: &PageRequest| look_up(&self.globals, request);
+        let pps = self.globals.features.pps;
+        Some(Work::Respond(Box::new(Responder::new(&request, automatic, pps, look_up))))
+    }
+
+    /// What a CMD_SYNC waits for besides transactions: records of terminated ones, and endpoints.
+    fn is_drained(&self) -> bool {
+        self.events.is_idle() && self.atc.is_idle()
+    }
+
     /// A transaction stalls. While SMMUEN is 0 none can (section "Stall model"): one that began
     /// before is terminated.
     fn hold(&mut self, event: Event) -> Option<StallTicket> {
         let ticket = self.globals.enabled.then(|| self.stalls.hold(event))??;
         self.record_stalls();
         Some(ticket)
+    }
+
+    /// A CMD_SYNC fails if an endpoint did not answer (CERROR_ATC_INV_SYNC).
+    fn confirmed(&mut self, outcome: &CommandOutcome) -> CommandOutcome {
+        match outcome {
+            Ok(Command::Sync(_)) if self.atc.take_timeout() => Err(CommandError::AtcInvSync),
+            other => *other,
+        }
     }
 
     /// Records of stalls follow who was released and which STAGs are free.
@@ -336,6 +432,8 @@ impl Control {
             transactions: self.disabled_at.is_some(),
             command: self.command_under_way,
             record: self.events.is_writing(),
+            page_request: self.page_requests.is_writing(),
+            pri_interrupt: self.is_on_its_way(GlobalError::MsiPriQueue),
             gerror_interrupt: self.is_on_its_way(GlobalError::MsiGerror),
             event_interrupt: self.is_on_its_way(GlobalError::MsiEventQueue),
         }
@@ -345,6 +443,7 @@ impl Control {
         let (notification, observation) = match outcome {
             WorkOutcome::Command(outcome) => {
                 self.command_under_way = false;
+                let outcome = &self.confirmed(outcome);
                 if let Ok(command) = outcome {
                     self.decide_stalls(command);
                 }
@@ -363,6 +462,16 @@ impl Control {
                 let (observation, notification) =
                     self.events.complete(&mut self.registers, *outcome);
                 (notification, observation)
+            }
+            WorkOutcome::PageRequest(outcome) => {
+                let done = self.page_requests.complete(&mut self.registers, *outcome);
+                let failed = done.failed.map(|request| (request, Automatic::Failure));
+                self.responses.extend(failed);
+                (done.notification, done.observation)
+            }
+            WorkOutcome::Respond => {
+                self.responding = false;
+                (None, None)
             }
             WorkOutcome::Notify(outcome) => {
                 self.notifying = None;

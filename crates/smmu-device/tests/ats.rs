@@ -234,7 +234,7 @@ fn errors_are_completer_aborts_and_recorded_by_rec_cfg_ats() {
     for (cr2, records) in [(0, false), (REC_CFG_ATS, true)] {
         let mut bench = Bench::with(setup(0, cr2));
         let stream = stage1(&mut bench, Prot::READ_WRITE);
-        let mut check = |bench: &mut Bench, wanted: &TranslationRequest, name| {
+        let check = |bench: &mut Bench, wanted: &TranslationRequest, name| {
             let expected = (TranslationCompletion::CompleterAbort, Some(name).filter(|_| records));
             assert_eq!(ask_and_event(bench, wanted), expected);
         };

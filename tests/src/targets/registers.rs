@@ -5,7 +5,7 @@ use smmu_arch::registers::REGISTERS;
 use smmu_arch::{
     Access, Direction, IdRegisters, Iova, Pa, PortId, SmmuId, StreamId, SubstreamId, Transaction,
 };
-use smmu_bus::{InterruptLine, InterruptSink, Memory, Mmio, Ram};
+use smmu_bus::{InterruptLine, Memory, Mmio, Outputs, Ram};
 use smmu_cache::TlbGeometry;
 use smmu_device::{Port, Progress, Smmu, SmmuConfig, StructureSizes};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const ACCESSES_MAX: usize = 64;
 /// Nobody listens to the interrupts.
 struct Unconnected;
 
-impl InterruptSink for Unconnected {
+impl Outputs for Unconnected {
     fn pulse(&mut self, _: SmmuId, _: InterruptLine) {}
     fn send_event(&mut self) {}
 }

@@ -15,10 +15,14 @@ pub(crate) enum GlobalError {
     CommandQueue,
     /// EVENTQ_ABT_ERR: a record could not be written.
     EventQueueAbort,
+    /// PRIQ_ABT_ERR: a page request could not be written.
+    PriQueueAbort,
     /// MSI_CMDQ_ABT_ERR: the MSI of a CMD_SYNC could not be written.
     MsiCommandQueue,
     /// MSI_EVENTQ_ABT_ERR: the MSI of the Event queue could not be written.
     MsiEventQueue,
+    /// MSI_PRIQ_ABT_ERR: the MSI of the PRI queue could not be written.
+    MsiPriQueue,
     /// MSI_GERROR_ABT_ERR: the MSI of this very register could not be written.
     MsiGerror,
 }
@@ -29,6 +33,8 @@ impl GlobalError {
         let one = match self {
             Self::CommandQueue => none.with_cmdq_err(true),
             Self::EventQueueAbort => none.with_eventq_abt_err(true),
+            Self::PriQueueAbort => none.with_priq_abt_err(true),
+            Self::MsiPriQueue => none.with_msi_priq_abt_err(true),
             Self::MsiCommandQueue => none.with_msi_cmdq_abt_err(true),
             Self::MsiEventQueue => none.with_msi_eventq_abt_err(true),
             Self::MsiGerror => none.with_msi_gerror_abt_err(true),

@@ -2,7 +2,9 @@
 
 use super::RegisterFile;
 use smmu_arch::Pa;
-use smmu_arch::registers::{CmdqBase, CmdqCons, CmdqProd, EventqBase, EventqCons, EventqProd};
+use smmu_arch::registers::{
+    CmdqBase, CmdqCons, CmdqProd, EventqBase, EventqCons, EventqProd, PriqBase, PriqCons, PriqProd,
+};
 
 /// A circular queue in memory. Indexes carry a wrap bit above the index bits; bits above are
 /// ignored.
@@ -80,6 +82,19 @@ impl RegisterFile {
         }
     }
 
+    pub(crate) fn pri_queue(&self) -> Queue {
+        let base: PriqBase = self.get();
+        let (prod, cons): (PriqProd, PriqCons) = (self.get(), self.get());
+        let log2size = u32::from(base.log2size().min(self.features().priq_log2_max));
+        Queue {
+            base: self.queue_base(base.address(), log2size + 4),
+            log2size,
+            entry_bytes: 16,
+            producer: prod.wr(),
+            consumer: cons.rd(),
+        }
+    }
+
     /// A queue is aligned to its size, and to 32 bytes at least.
     fn queue_base(&self, address: u64, bytes_log2: u32) -> Pa {
         Pa(self.physical(address)).align_down(bytes_log2.max(5))
@@ -100,6 +115,26 @@ impl RegisterFile {
         let queue = self.event_queue();
         let prod: EventqProd = self.get();
         self.set(prod.with_wr(queue.advanced(queue.producer)));
+    }
+
+    pub(crate) fn advance_pri_producer(&mut self) {
+        let queue = self.pri_queue();
+        let prod: PriqProd = self.get();
+        self.set(prod.with_wr(queue.advanced(queue.producer)));
+    }
+
+    /// An overflow of the PRI queue is not acknowledged.
+    pub(crate) fn pri_overflow_pending(&self) -> bool {
+        let (prod, cons): (PriqProd, PriqCons) = (self.get(), self.get());
+        prod.ovflg() != cons.ovackflg()
+    }
+
+    /// A page request found no room: OVFLG toggles unless an overflow is pending.
+    pub(crate) fn note_pri_overflow(&mut self) {
+        if !self.pri_overflow_pending() {
+            let prod: PriqProd = self.get();
+            self.set(prod.with_ovflg(!prod.ovflg()));
+        }
     }
 
     /// A record was lost in the enabled, full queue: OVFLG toggles unless the last overflow is

@@ -22,6 +22,11 @@ pub(crate) enum Purpose {
     Translated,
     /// An ATS Translation Request.
     Request(Box<Request>),
+    /// Nothing but the STE is wanted, for the response to a page request.
+    PageResponse {
+        /// STE.PPAR, once it is known.
+        ppar: Option<bool>,
+    },
 }
 
 /// A Translation Request in progress.
@@ -61,10 +66,25 @@ impl Translation {
         let globals = &self.globals;
         match self.purpose {
             Purpose::Untranslated => None,
+            Purpose::PageResponse { .. } if !globals.enabled => Some(Err(Refused::silent())),
             _ if !globals.enabled => Some(Err(self.forbidden())),
             Purpose::Translated if !globals.check_ats => Some(self.pass()),
             _ => None,
         }
+    }
+
+    /// The end of a look-up that wants nothing but the STE.
+    #[cold]
+    pub(super) fn end_at_ste(&mut self, ste: &Ste) -> Option<Next> {
+        let ppar_of = ste.effective(&self.globals.features).ppar;
+        let Purpose::PageResponse { ppar } = &mut self.purpose else { return None };
+        *ppar = Some(ppar_of);
+        Some(Err(Refused::silent()))
+    }
+
+    /// What the translation is made for, and what became of that.
+    pub(crate) const fn purpose(&self) -> &Purpose {
+        &self.purpose
     }
 
     /// What STE.EATS decides. `None` goes on with the look-up of the context.
@@ -78,7 +98,7 @@ impl Translation {
         };
         let split = ste.eats == Eats::Split;
         match &mut self.purpose {
-            Purpose::Untranslated => None,
+            Purpose::Untranslated | Purpose::PageResponse { .. } => None,
             _ if disabled => Some(Err(self.forbidden())),
             Purpose::Request(request) => {
                 request.split = split;
@@ -121,6 +141,7 @@ impl Translation {
         match self.purpose {
             Purpose::Untranslated => known,
             Purpose::Translated => globals.record_ats,
+            Purpose::PageResponse { .. } => false,
             Purpose::Request(_) => known && globals.record_ats,
         }
     }

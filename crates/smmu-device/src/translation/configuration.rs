@@ -96,6 +96,11 @@ impl Translation {
 
     fn ste_found(&mut self, ste: &Ste) -> Next {
         ste.check(&self.globals.features).map_err(|_| self.configuration(Fault::BadSte))?;
+        if !self.purpose.is_untranslated()
+            && let Some(next) = self.end_at_ste(ste)
+        {
+            return next;
+        }
         if ste.config == StreamConfig::Abort {
             return Err(Refused::silent());
         }

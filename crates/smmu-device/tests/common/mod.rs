@@ -11,12 +11,12 @@ pub use script::{check, check_with};
 pub use spaces::{Kind, Space};
 
 use smmu_arch::{
-    Access, Attributes, Direction, Event, IdRegisters, Iova, Observation, Origin, Pa, PortId,
-    SmmuId, StreamId, SubstreamId, Transaction,
+    Access, AtcInv, Attributes, Direction, Event, IdRegisters, Iova, Observation, Origin, Pa,
+    PortId, PriResp, SmmuId, StreamId, SubstreamId, Transaction,
 };
 use smmu_bus::{
-    Actor, Answer, Faulting, InterruptLine, InterruptSink, Memory, Mmio, Observer, Platform, Ram,
-    Step, serve_memory,
+    Actor, Answer, AtcAnswer, Faulting, InterruptLine, Memory, Mmio, Observer, Outputs, Platform,
+    Ram, Step, serve_memory,
 };
 use smmu_cache::TlbShape;
 use smmu_device::{Port, Progress, Smmu, SmmuConfig, StructureSizes, TranslationOutcome};
@@ -45,6 +45,12 @@ pub mod at {
     pub const EVENTQ_BASE: u64 = 0xa0;
     pub const EVENTQ_IRQ_CFG0: u64 = 0xb0;
     pub const EVENTQ_IRQ_CFG1: u64 = 0xb8;
+    pub const PRIQ_BASE: u64 = 0xc0;
+    pub const PRIQ_IRQ_CFG0: u64 = 0xd0;
+    pub const PRIQ_IRQ_CFG1: u64 = 0xd8;
+    pub const PRIQ_IRQ_CFG2: u64 = 0xdc;
+    pub const PRIQ_PROD: u64 = 0x1_00c8;
+    pub const PRIQ_CONS: u64 = 0x1_00cc;
     pub const EVENTQ_PROD: u64 = 0x1_00a8;
     pub const EVENTQ_CONS: u64 = 0x1_00ac;
 }
@@ -54,12 +60,14 @@ pub const RAM_BYTES: u64 = 64 << 20;
 pub const STREAM_TABLE: Pa = Pa(0x8000_0000);
 pub const COMMANDS: Pa = Pa(0x8001_0000);
 pub const EVENTS: Pa = Pa(0x8002_0000);
+pub const PAGE_REQUESTS: Pa = Pa(0x8003_0000);
 pub const MSI: Pa = Pa(0x8004_0000);
 /// CD tables: a page a stream.
 pub const CDS: Pa = Pa(0x8010_0000);
 const TABLES: Pa = Pa(0x8100_0000);
 
 pub const SMMUEN: u32 = 1;
+pub const PRIQEN: u32 = 2;
 pub const EVENTQEN: u32 = 4;
 pub const CMDQEN: u32 = 8;
 
@@ -73,20 +81,35 @@ impl Observer for Log {
     }
 }
 
-/// Interrupts and wake-up events that came out.
+/// Interrupts, wake-up events and messages to endpoints that came out.
 #[derive(Default, Debug)]
 pub struct Pulses {
     pub lines: Vec<InterruptLine>,
     pub events: u32,
+    /// Invalidation requests that endpoints got.
+    pub invalidations: Vec<AtcInv>,
+    /// Endpoints answer them later.
+    pub later: bool,
+    /// Page responses that endpoints got.
+    pub responses: Vec<PriResp>,
 }
 
-impl InterruptSink for Pulses {
+impl Outputs for Pulses {
     fn pulse(&mut self, _: SmmuId, line: InterruptLine) {
         self.lines.push(line);
     }
 
     fn send_event(&mut self) {
         self.events += 1;
+    }
+
+    fn invalidate_atc(&mut self, _: SmmuId, invalidation: &AtcInv) -> AtcAnswer {
+        self.invalidations.push(*invalidation);
+        if self.later { AtcAnswer::Later } else { AtcAnswer::Completed }
+    }
+
+    fn page_response(&mut self, _: SmmuId, response: &PriResp) {
+        self.responses.push(*response);
     }
 }
 

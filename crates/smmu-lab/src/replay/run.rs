@@ -5,7 +5,7 @@ use super::memory::CaseMemory;
 use serde::{Deserialize, Serialize};
 use smmu_arch::registers::{CmdqBase, CmdqProd, EventqBase, EventqCons, EventqProd, Register};
 use smmu_arch::{Access, Direction, Iova, Pa, PortId, SmmuId, StreamId, SubstreamId, Transaction};
-use smmu_bus::{InterruptLine, InterruptSink, Memory, Mmio};
+use smmu_bus::{InterruptLine, Memory, Mmio, Outputs};
 use smmu_device::{Port, Smmu, SmmuConfig, StructureSizes};
 use smmu_machine::{MachineFile, presets, structure_sizes};
 use std::sync::Arc;
@@ -216,7 +216,7 @@ impl Ring {
 /// Interrupts are information in a case, and not compared.
 struct NoInterrupts;
 
-impl InterruptSink for NoInterrupts {
+impl Outputs for NoInterrupts {
     fn pulse(&mut self, _: SmmuId, _: InterruptLine) {}
 
     fn send_event(&mut self) {}

@@ -29,7 +29,6 @@ const RULES: &[Rule] = &[
     ("IDR0.TTF", "VMSAv8-32 (LPAE) tables are not walked", "set TTF to 2", |r| r.idr0.ttf() & 1 != 0),
     ("IDR0.BTM", "no broadcast TLB maintenance arrives", "clear BTM", |r| r.idr0.btm()),
     ("IDR0.HTTU", "Access flags of table descriptors are not updated", "set HTTU to 2 or less", |r| r.idr0.httu() == 3),
-    ("IDR0.PRI", "there is no PRI queue", "clear PRI", |r| r.idr0.pri()),
     ("IDR0.ATOS", "there are no address translation operations", "clear ATOS", |r| r.idr0.atos()),
     ("IDR0.VATOS", "there is no VATOS page", "clear VATOS", |r| r.idr0.vatos()),
     ("IDR0.RME_IMPL", "there are no Realm and Root worlds", "clear RME_IMPL", |r| r.idr0.rme_impl()),
@@ -78,11 +77,11 @@ mod tests {
     }
 
     #[test]
-    fn pri_is_named() {
+    fn broadcast_maintenance_is_named() {
         let base = IdRegisters::REFERENCE;
-        let ids = IdRegisters { idr0: base.idr0 | 1 << 10 | 1 << 16, ..base };
+        let ids = IdRegisters { idr0: base.idr0 | 1 << 5, ..base };
         let fields: Vec<_> = unmodelled(&ids).iter().map(|one| one.field).collect();
-        assert_eq!(fields, ["IDR0.PRI"]);
+        assert_eq!(fields, ["IDR0.BTM"]);
     }
 
     /// Each of these would be walked wrongly without a word.

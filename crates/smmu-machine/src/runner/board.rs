@@ -6,7 +6,7 @@ use crate::file::{
 };
 use smmu_arch::registers::{Cr0, Cr0Ack, Cr2, Gbpa, Register, StrtabBase, StrtabBaseCfg};
 use smmu_arch::{Pa, PortId, SmmuId};
-use smmu_bus::{InterruptLine, InterruptSink, MemoryMapError, Mmio, Ram, Recording};
+use smmu_bus::{InterruptLine, MemoryMapError, Mmio, Outputs, Ram, Recording};
 use smmu_cache::{GeometryError, IndexFunction, TlbGeometry, TlbShape};
 use smmu_check::Globals;
 use smmu_device::{NoSuchPort, Port, Smmu, SmmuConfig, StructureSizes};
@@ -77,7 +77,7 @@ impl Interrupts {
     }
 }
 
-impl InterruptSink for Interrupts {
+impl Outputs for Interrupts {
     fn pulse(&mut self, smmu: SmmuId, line: InterruptLine) {
         *self.pulses.entry((smmu, line)).or_default() += 1;
     }

@@ -6,8 +6,7 @@ use super::order::{Chooser, Order};
 use super::{Interrupts, MachineMemory};
 use smmu_arch::Transaction;
 use smmu_bus::{
-    Actor, Answer, Condition, Cpu, CpuActor, InterruptSink, LockId, Message, Request, Step,
-    serve_memory,
+    Actor, Answer, Condition, Cpu, CpuActor, LockId, Message, Outputs, Request, Step, serve_memory,
 };
 use smmu_device::{Refused, Release, Response, Smmu, Translation, TranslationOutcome, Work};
 use smmu_master::{Dma, DmaEngine, DmaSummary};
@@ -377,7 +376,11 @@ impl<L: Listener> Machine<L> {
             match message {
                 Message::Interrupt(line) => interrupts.pulse(smmu.id(), line),
                 Message::SendEvent => interrupts.send_event(),
-                Message::Transaction(_) | Message::End => {}
+                // No device of a machine has a cache of translations: nothing is outstanding.
+                Message::InvalidateAtc(_)
+                | Message::PageResponse(_)
+                | Message::Transaction(_)
+                | Message::End => {}
             }
             return Answer::Done;
         }
