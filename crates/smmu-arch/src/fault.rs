@@ -120,6 +120,29 @@ impl StageFaultKind {
 }
 
 impl Fault {
+    /// Number of the event record.
+    #[must_use]
+    pub const fn number(&self) -> u8 {
+        match self {
+            Self::BadStreamId => 0x02,
+            Self::SteFetch(_) => 0x03,
+            Self::BadSte => 0x04,
+            Self::BadAtsRequest { .. } => 0x05,
+            Self::StreamDisabled => 0x06,
+            Self::TranslationForbidden => 0x07,
+            Self::BadSubstreamId => 0x08,
+            Self::CdFetch(_) => 0x09,
+            Self::BadCd => 0x0a,
+            Self::WalkExternalAbort { .. } => 0x0b,
+            Self::Stage(fault) => match fault.kind {
+                StageFaultKind::Translation => 0x10,
+                StageFaultKind::AddressSize => 0x11,
+                StageFaultKind::AccessFlag => 0x12,
+                StageFaultKind::Permission => 0x13,
+            },
+        }
+    }
+
     /// Name of the event record.
     #[must_use]
     pub const fn name(&self) -> &'static str {

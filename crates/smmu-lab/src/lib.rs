@@ -26,6 +26,7 @@
 //! ```
 
 pub mod decode;
+pub mod log;
 pub mod reference;
 pub mod replay;
 pub mod report;

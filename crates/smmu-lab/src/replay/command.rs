@@ -2,9 +2,11 @@
 
 use super::case::Case;
 use super::compare::{Verdict, compare};
-use super::load::{ReplayError, load};
+use super::driver_log::{first_line, log_from};
+use super::load::{ReplayError, load, load_from};
 use super::report::Report;
 use super::run::{Answers, run};
+use crate::log::is_log;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::num::NonZeroUsize;
@@ -26,24 +28,42 @@ pub struct Options {
     pub jobs: NonZeroUsize,
 }
 
-/// The command `replay`: the report goes to `out`, what is wrong with the input to `err`.
+/// The command `replay`: the report goes to `out`, what is wrong with the input to `err`. A file
+/// whose first record is that of a driver log is replayed as such.
 ///
-/// Gives the exit status: 0 if all cases that can be compared agree, 1 if some do not, 2 if input
+/// Gives the exit status: 0 if all that can be compared agrees, 1 if something does not, 2 if input
 /// or output cannot be used.
 pub fn command(options: &Options, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    let failed = match replay(&options.cases, options.answers.as_deref(), options.jobs) {
-        Ok(report) => {
-            let text = if options.json { report.to_json() } else { report.to_string() };
-            match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => error.to_string(),
-                _ => return u8::from(!report.agrees()),
-            }
-        }
+    let failed = match report(options) {
+        Ok((agrees, text)) => match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => error.to_string(),
+            _ => return u8::from(!agrees),
+        },
         Err(error) => error.to_string(),
     };
     // Who cannot be told has the exit status.
     let _ = writeln!(err, "error: {failed}");
     2
+}
+
+/// Whether everything agrees, and the report as it is to be printed.
+fn report(options: &Options) -> Result<(bool, String), ReplayError> {
+    let path = options.cases.as_path();
+    let (first, source) = first_line(path)?;
+    if is_log(&first) {
+        if options.answers.is_some() {
+            let (cause, remedy) = ("a driver log has no answers", "leave --answers out");
+            let (cause, remedy) = (cause.into(), remedy.into());
+            return Err(ReplayError { cause, remedy, ..ReplayError::of(path) });
+        }
+        let report = log_from(path, source)?;
+        let text = if options.json { report.to_json() } else { report.to_string() };
+        return Ok((report.agrees(), text));
+    }
+    let cases = load_from(path, source)?;
+    let report = replay_loaded(&cases, options.answers.as_deref(), options.jobs)?;
+    let text = if options.json { report.to_json() } else { report.to_string() };
+    Ok((report.agrees(), text))
 }
 
 /// Runs a case file, compares, and writes the answers if that is asked for.
@@ -55,8 +75,15 @@ pub fn replay(
     answers: Option<&Path>,
     jobs: NonZeroUsize,
 ) -> Result<Report, ReplayError> {
-    let cases = load(path)?;
-    let (all, report) = replay_cases(&cases, jobs);
+    replay_loaded(&load(path)?, answers, jobs)
+}
+
+fn replay_loaded(
+    cases: &[Case],
+    answers: Option<&Path>,
+    jobs: NonZeroUsize,
+) -> Result<Report, ReplayError> {
+    let (all, report) = replay_cases(cases, jobs);
     if let Some(path) = answers {
         let remedy = "name a file that can be written";
         write_answers(path, &all).map_err(|error| ReplayError::file(path, &error, remedy))?;

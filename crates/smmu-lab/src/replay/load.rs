@@ -29,7 +29,7 @@ impl ReplayError {
         Self { cause: error.to_string(), remedy: remedy.into(), ..Self::of(path) }
     }
 
-    fn of(path: &Path) -> Self {
+    pub(super) fn of(path: &Path) -> Self {
         let file = match path.to_str() {
             Some("-") => "standard input".into(),
             _ => path.display().to_string(),
@@ -46,7 +46,12 @@ impl ReplayError {
 /// translation.
 pub fn load(path: impl AsRef<Path>) -> Result<Vec<Case>, ReplayError> {
     let path = path.as_ref();
-    let unread = |error| ReplayError::file(path, &error, "name a case file that can be read");
+    load_from(path, open(path)?)
+}
+
+/// Opens a file of JSON lines, plain or made by gzip. `-` is standard input.
+pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead>, ReplayError> {
+    let unread = |error| ReplayError::file(path, &error, "name a case file or a driver log that can be read");
     let mut source: Box<dyn Read> = match path.to_str() {
         Some("-") => Box::new(io::stdin().lock()),
         _ => Box::new(File::open(path).map_err(unread)?),
@@ -55,11 +60,15 @@ pub fn load(path: impl AsRef<Path>) -> Result<Vec<Case>, ReplayError> {
     source.by_ref().take(GZIP.len() as u64).read_to_end(&mut first).map_err(unread)?;
     let packed = first == GZIP;
     let source = BufReader::new(io::Cursor::new(first).chain(source));
-    let result = match packed {
-        true => parse(BufReader::new(MultiGzDecoder::new(source))),
-        false => parse(source),
-    };
-    let cases = result.map_err(|Wrong { line, cause, remedy }| ReplayError {
+    Ok(match packed {
+        true => Box::new(BufReader::new(MultiGzDecoder::new(source))),
+        false => Box::new(source),
+    })
+}
+
+/// The cases of a file that is open.
+pub(super) fn load_from(path: &Path, source: impl BufRead) -> Result<Vec<Case>, ReplayError> {
+    let cases = parse(source).map_err(|Wrong { line, cause, remedy }| ReplayError {
         line: Some(line),
         cause,
         remedy,

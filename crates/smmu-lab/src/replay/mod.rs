@@ -7,6 +7,7 @@
 mod case;
 mod command;
 mod compare;
+mod driver_log;
 mod load;
 mod memory;
 mod report;
@@ -15,6 +16,7 @@ mod run;
 pub use case::{Bytes, Case, CaseStep, Comparison, Dma, DmaResult, Model, ReadWrite, Stages};
 pub use command::{Options, command, replay, replay_cases};
 pub use compare::{Answer, Difference, Verdict, compare};
+pub use driver_log::replay_log;
 pub use load::{ReplayError, load};
 pub use report::{Counts, Disagreement, Report, Skipped};
 pub use run::{Answers, run};

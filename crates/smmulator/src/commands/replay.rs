@@ -1,4 +1,4 @@
-//! `smmulator replay`: register, memory and DMA cases with known answers.
+//! `smmulator replay`: cases with known answers, and logs of a real driver.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use smmu_lab::replay::{Options, command};
 
 use crate::exit::{Error, Exit};
 
-/// Run cases with known answers and compare.
+/// Run cases with known answers, or the log of a driver, and compare.
 #[derive(Args, Debug)]
 pub(crate) struct Replay {
-    /// The cases, .jsonl or .jsonl.gz; - for stdin
+    /// The cases or the log, .jsonl or .jsonl.gz; - for stdin
     cases: PathBuf,
     /// Write this project's own answers, a line a case
     #[arg(long, value_name = "OUT")]
