@@ -5,7 +5,7 @@ mod spec_tables;
 use serde::Deserialize;
 use smmu_arch::registers::{
     AccessRule, CmdqBase, CmdqCons, Cr0, Cr1, GatosPar, GatosParFault, Guard, Page, REGISTERS,
-    Register, RegisterInfo, StrtabBase, StrtabBaseCfg,
+    Register, RegisterInfo, StrtabBase, StrtabBaseCfg, VatosPar,
 };
 use smmu_arch::{Features, IdRegisters};
 use spec_tables::{Field, assert_each_field_alone, assert_same_fields, load};
@@ -33,7 +33,6 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("MPAMIDR", "MPAM has no effect on translation"),
     ("GMPAM", "MPAM has no effect on translation"),
     ("GBPMPAM", "MPAM has no effect on translation"),
-    ("VATOS_*", "the VATOS page is not modelled"),
     ("DPT_*", "the device permission table is not modelled"),
     ("CMDQ_CONTROL_PAGE_*", "enhanced Command queues are not modelled"),
     ("ECMDQ_*", "enhanced Command queues are not modelled"),
@@ -72,12 +71,16 @@ fn every_row_is_a_register_or_left_out_with_a_reason() {
 fn place_width_access_and_fields_are_those_of_the_row() {
     for row in rows() {
         let Some(register) = RegisterInfo::named(&row.name) else { continue };
-        let page = if register.page == Page::Page0 { "page0" } else { "page1" };
+        let page = match register.page {
+            Page::Page0 => "page0",
+            Page::Page1 => "page1",
+            Page::Vatos => "vatos",
+        };
         assert_eq!((page, register.offset), (row.page.as_str(), row.offset), "{}", row.name);
         assert_eq!(register.width, row.width, "{}", row.name);
         let access = if register.access == AccessRule::ReadOnly { "RO" } else { "RW" };
         assert_eq!(access, row.access, "{}", row.name);
-        if row.name != GatosPar::NAME {
+        if ![GatosPar::NAME, VatosPar::NAME].contains(&row.name.as_str()) {
             assert_same_fields(&row.name, &row.fields, register.fields);
         }
     }
@@ -99,6 +102,8 @@ fn guard_of(row: &Row) -> Guard {
         name if name.starts_with("GERROR_IRQ_CFG") => "GERROR_IRQEN",
         name if name.starts_with("EVENTQ_IRQ_CFG") => "EVENTQ_IRQEN",
         name if name.starts_with("PRIQ_IRQ_CFG") => "PRIQ_IRQEN",
+        // The layouts and rules of VATOS are those of GATOS.
+        "VATOS_SID" | "VATOS_ADDR" => return Guard::VatosRun,
         "STRTAB_BASE_CFG" => "SMMUEN",
         _ => "",
     };
@@ -257,7 +262,8 @@ fn each_accessor_reads_its_own_bits_only() {
         IrqCtrl IrqCtrlAck Gerror Gerrorn GerrorIrqCfg0 GerrorIrqCfg1 GerrorIrqCfg2
         StrtabBase StrtabBaseCfg CmdqBase CmdqProd CmdqCons
         EventqBase EventqIrqCfg0 EventqIrqCfg1 EventqIrqCfg2
-        PriqBase PriqIrqCfg0 PriqIrqCfg1 PriqIrqCfg2 GatosCtrl GatosSid GatosAddr GatosPar
+        PriqBase PriqIrqCfg0 PriqIrqCfg1 PriqIrqCfg2 GatosCtrl GatosSid GatosAddr GatosPar VatosSel
+        VatosCtrl VatosSid VatosAddr VatosPar
         Idr6 Pidr4 Pidr0 Pidr1 Pidr2 Pidr3 Cidr0 Cidr1 Cidr2 Cidr3
         EventqProd EventqCons PriqProd PriqCons
     };

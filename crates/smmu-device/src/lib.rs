@@ -37,6 +37,7 @@
 //! ```
 
 mod atc;
+mod atos;
 mod command_queue;
 mod event_queue;
 mod functional;
@@ -53,6 +54,7 @@ mod structures;
 mod translation;
 
 pub use atc::AtcOutcome;
+pub use atos::{AtosLookup, AtosOutcome};
 pub use command_queue::{CommandConsumer, CommandOutcome};
 pub use event_queue::{EventOutcome, EventWriter};
 pub use functional::Progress;

@@ -8,13 +8,15 @@ mod queues;
 
 pub(crate) use errors::GlobalError;
 
+use crate::atos::Group;
 use smmu_arch::registers::{
-    AccessRule, Cr0, Cr0Ack, Cr1, Gbpa, Guard, IrqCtrl, IrqCtrlAck, Register, RegisterInfo,
+    AccessRule, Cr0, Cr0Ack, Cr1, GatosCtrl, Gbpa, Guard, IrqCtrl, IrqCtrlAck, Register,
+    RegisterInfo, VatosCtrl,
 };
 use smmu_arch::{Features, IdRegisters};
 
-/// Words of the frame: page 0 and page 1.
-const WORDS: usize = 2 * 0x1_0000 / 4;
+/// Words of the frame: page 0, page 1 and the VATOS page.
+const WORDS: usize = 3 * 0x1_0000 / 4;
 
 /// What is still under way although its enable may be 0 already: it holds back the acknowledge.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -88,7 +90,12 @@ impl RegisterFile {
         }
         let shift = (offset as u32 - info.frame_offset()) * 8;
         let lanes = if bytes == 8 { u64::MAX } else { 0xffff_ffff << shift };
-        let mask = lanes & info.writable_in(&self.features) & self.guarded(info, value << shift);
+        let mut mask =
+            lanes & info.writable_in(&self.features) & self.guarded(info, value << shift);
+        if [GatosCtrl::NAME, VatosCtrl::NAME].contains(&info.name) {
+            // RUN can be set while SMMUEN is 1, and is cleared by the SMMU.
+            mask &= if self.cr0().smmuen() { value } else { 0 };
+        }
         if mask == 0 {
             return None;
         }
@@ -123,7 +130,8 @@ impl RegisterFile {
             Guard::EventqIrqen => unless(irq.eventq_irqen() || irq_ack.eventq_irqen()),
             Guard::Priqen => unless(cr0.priqen() || ack.priqen()),
             Guard::PriqIrqen => unless(irq.priq_irqen() || irq_ack.priq_irqen()),
-            Guard::GatosRun => 0,
+            Guard::GatosRun => unless(self.runs(Group::Global)),
+            Guard::VatosRun => unless(self.runs(Group::Vm)),
         }
     }
 

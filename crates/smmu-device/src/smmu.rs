@@ -1,6 +1,7 @@
 //! One SMMU: registers, structures, queues, and what runs in the background.
 
 use crate::atc::{AtcInvalidations, AtcOutcome};
+use crate::atos::{AtosLookup, AtosOutcome, Group, Lookups};
 use crate::command_queue::{self, CommandConsumer, CommandContext, CommandOutcome};
 use crate::event_queue::{self, EventOutcome, EventQueue, EventWriter};
 use crate::globals::Globals;
@@ -14,7 +15,7 @@ use crate::stalls::{Release, Stalls, stag_of};
 use crate::structures::{StructureSizes, Structures};
 use crate::translation::{Purpose, Refused, Response, Translation};
 use parking_lot::Mutex;
-use smmu_arch::registers::{Cr0Ack, IrqCtrlAck, Register};
+use smmu_arch::registers::{Cr0Ack, GatosCtrl, IrqCtrlAck, Register, VatosCtrl};
 use smmu_arch::{
     Access, Command, CommandError, CommandFeatures, Direction, Epoch, Event, Features, IdRegisters,
     Observation, Origin, PageRequest, PortId, SmmuId, StallModel, StallTicket, TlbEntry,
@@ -62,6 +63,8 @@ struct Control {
     responses: VecDeque<(PageRequest, Automatic)>,
     responding: bool,
     atc: AtcInvalidations,
+    /// GATOS and VATOS.
+    lookups: [Lookups; 2],
     notifications: VecDeque<Notification>,
     notifying: Option<Notification>,
     command_under_way: bool,
@@ -80,6 +83,8 @@ pub enum Work {
     PageRequest(PageRequestWriter),
     /// The automatic response to a page request.
     Respond(Box<Responder>),
+    /// An address translation operation.
+    Lookup(AtosLookup),
     /// An interrupt or wake-up event.
     Notify(Notifier),
 }
@@ -95,6 +100,8 @@ pub enum WorkOutcome {
     PageRequest(PageRequestOutcome),
     /// A response was sent.
     Respond,
+    /// An address translation operation came to its result.
+    Lookup(AtosOutcome),
     /// A notification was sent.
     Notify(NotifyOutcome),
 }
@@ -108,6 +115,7 @@ impl Actor for Work {
             Self::Event(actor) => rewrap(actor.step(answer), WorkOutcome::Event),
             Self::PageRequest(actor) => rewrap(actor.step(answer), WorkOutcome::PageRequest),
             Self::Respond(actor) => rewrap(actor.step(answer), |()| WorkOutcome::Respond),
+            Self::Lookup(actor) => rewrap(actor.step(answer), WorkOutcome::Lookup),
             Self::Notify(actor) => rewrap(actor.step(answer), WorkOutcome::Notify),
         }
     }
@@ -143,6 +151,7 @@ impl Smmu {
                 responses: VecDeque::new(),
                 responding: false,
                 atc: AtcInvalidations::default(),
+                lookups: Default::default(),
                 notifications: VecDeque::new(),
                 notifying: None,
                 command_under_way: false,
@@ -212,7 +221,9 @@ impl Smmu {
     /// although no actor was given: ask [`Smmu::holds`] afterwards.
     pub fn work<O: Observer>(&self, observer: &mut O) -> Option<Work> {
         let mut lost = Vec::new();
-        let work = self.control.lock().next_work(&mut lost, self.command_context(), self.look_up());
+        let now = self.structures.log.now();
+        let work =
+            self.control.lock().next_work(&mut lost, self.command_context(), self.look_up(), now);
         for observation in lost {
             observer.observe(&self.background_origin(), &observation);
         }
@@ -323,6 +334,7 @@ impl Control {
         lost: &mut Vec<Observation>,
         context: impl FnOnce(&Globals) -> CommandContext,
         look_up: impl FnOnce(&Globals, &PageRequest) -> Translation,
+        now: Epoch,
     ) -> Option<Work> {
         if self.notifying.is_none()
             && let Some(notification) = self.notifications.pop_front()
@@ -339,6 +351,9 @@ impl Control {
         }
         if let Some(work) = self.next_page_work(lost, look_up) {
             return Some(work);
+        }
+        if let Some(lookup) = self.next_lookup(now) {
+            return Some(Work::Lookup(lookup));
         }
         if self.command_under_way || self.sync_is_signalled() {
             return None;
@@ -371,6 +386,22 @@ impl Control {
         let look_up = |request: &PageRequest| look_up(&self.globals, request);
         let pps = self.globals.features.pps;
         Some(Work::Respond(Box::new(Responder::new(&request, automatic, pps, look_up))))
+    }
+
+    fn next_lookup(&mut self, now: Epoch) -> Option<AtosLookup> {
+        let group = Group::ALL.into_iter().find(|&group| self.lookups[group as usize].start())?;
+        Some(AtosLookup::new(group, &self.registers, &self.globals, now))
+    }
+
+    /// SMMUEN was cleared.
+    fn disabled(&mut self) {
+        self.stalls.terminate_all();
+        self.record_stalls();
+        for group in Group::ALL {
+            if self.lookups[group as usize].drop_all() {
+                self.registers.give_up_lookup(group);
+            }
+        }
     }
 
     /// What a CMD_SYNC waits for besides transactions: records of terminated ones, and endpoints.
@@ -473,6 +504,12 @@ impl Control {
                 self.responding = false;
                 (None, None)
             }
+            WorkOutcome::Lookup(outcome) => {
+                if self.lookups[outcome.group as usize].complete() {
+                    self.registers.finish_lookup(*outcome);
+                }
+                (None, None)
+            }
             WorkOutcome::Notify(outcome) => {
                 self.notifying = None;
                 (outcome.error().and_then(|error| self.registers.activate(error)), None)
@@ -496,8 +533,11 @@ impl Mmio for Smmu {
     fn mmio_write(&self, offset: u64, bytes: u8, value: u64) {
         let mut control = self.control.lock();
         let was_enabled = control.globals.enabled;
-        if control.registers.write(offset, bytes, value).is_none() {
-            return;
+        let Some(written) = control.registers.write(offset, bytes, value) else { return };
+        match written.name {
+            GatosCtrl::NAME => return control.lookups[Group::Global as usize].request(),
+            VatosCtrl::NAME => return control.lookups[Group::Vm as usize].request(),
+            _ => {}
         }
         control.registers.finish_gbpa_update();
         let globals = Globals::of(&control.registers);
@@ -507,8 +547,7 @@ impl Mmio for Smmu {
         }
         if was_enabled && !globals.enabled {
             control.disabled_at = Some(self.structures.log.advance());
-            control.stalls.terminate_all();
-            control.record_stalls();
+            control.disabled();
         }
         self.acknowledge(&mut control);
     }

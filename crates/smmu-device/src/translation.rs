@@ -6,6 +6,7 @@
 mod ats;
 mod configuration;
 mod context;
+mod lookup;
 mod refusal;
 
 pub(crate) use ats::Purpose;
@@ -147,20 +148,23 @@ impl Translation {
         let input = self.transaction.iova.0;
         if input & treatment.refused_bits(&self.globals) != 0 {
             let access = access_of(&self.transaction, treatment.regime());
-            let record = !matches!(self.purpose, Purpose::Request(_));
+            let record = !self.walks_at_once();
             return Err(Refused { record, ..Refused::bypass_address_size(access) });
         }
         match &treatment {
             Treatment::Bypass(regime) => Ok(Step::Done(Ok(bypass(input, regime.input_attributes)))),
-            Treatment::Translate(_) if matches!(self.purpose, Purpose::Request(_)) => {
-                self.request_walk()
-            }
+            Treatment::Translate(_) if self.walks_at_once() => self.walk_at_once(),
             Treatment::Translate(regime) => {
                 self.phase = Phase::LookUp;
                 let key = TlbKey { space: regime.space, input: lookup_input(regime, input) };
                 Ok(Step::Need(Request::LookUp { structure: Structure::MainTlb, key }))
             }
         }
+    }
+
+    /// Translation Requests and look-ups of ATOS do not look the TLB up.
+    const fn walks_at_once(&self) -> bool {
+        matches!(self.purpose, Purpose::Request(_) | Purpose::Lookup(_))
     }
 
     /// A hit that the permissions of both stages allow is all. A refusing hit is walked again, so
@@ -187,6 +191,12 @@ impl Translation {
             WalkStep::Done(Ok(walked)) => {
                 if !self.purpose.is_untranslated() {
                     self.keep_found(&walked);
+                }
+                if matches!(self.purpose, Purpose::Lookup(_)) {
+                    return Ok(Step::Done(Ok(granted_by_walk(
+                        translating(&self.treatment),
+                        &walked,
+                    ))));
                 }
                 self.phase = Phase::Fill(walked);
                 Ok(Step::Need(Request::Fill {

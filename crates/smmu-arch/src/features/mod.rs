@@ -283,6 +283,18 @@ impl Features {
     }
 }
 
+impl Features {
+    /// log2 of the smallest granule: the smallest translation unit that ATS may be set to.
+    #[must_use]
+    pub const fn smallest_granule_log2(&self) -> u8 {
+        match (self.gran4k, self.gran16k) {
+            (true, _) => 12,
+            (false, true) => 14,
+            (false, false) => 16,
+        }
+    }
+}
+
 const fn hardware_update(httu: u8) -> HardwareUpdate {
     match httu {
         0 => HardwareUpdate::None,

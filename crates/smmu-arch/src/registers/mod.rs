@@ -13,7 +13,10 @@ mod queues;
 mod stream_table;
 mod table;
 
-pub use atos::{GatosAddr, GatosCtrl, GatosPar, GatosParFault, GatosSid};
+pub use atos::{
+    GatosAddr, GatosCtrl, GatosPar, GatosParFault, GatosSid, VatosAddr, VatosCtrl, VatosPar,
+    VatosSel, VatosSid,
+};
 pub use control::{Agbpa, Cr0, Cr0Ack, Cr1, Cr2, Gbpa, Statusr};
 pub use id::{
     Aidr, Cidr0, Cidr1, Cidr2, Cidr3, Idr0, Idr1, Idr2, Idr3, Idr4, Idr5, Idr6, Iidr, Pidr0, Pidr1,
@@ -39,6 +42,8 @@ pub enum Page {
     /// Page 1: the indexes of the Event and PRI queues. Their offsets in page 0 are RAZ/WI here;
     /// the architecture would also let them alias page 1 (a choice).
     Page1,
+    /// The VATOS page. It follows the other two: IDR2.BA_VATOS = 0 (a choice).
+    Vatos,
 }
 
 impl Page {
@@ -51,6 +56,7 @@ impl Page {
         match self {
             Self::Page0 => 0,
             Self::Page1 => Self::SIZE,
+            Self::Vatos => 2 * Self::SIZE,
         }
     }
 }
@@ -93,6 +99,8 @@ pub enum Guard {
     PriqIrqen,
     /// While GATOS_CTRL.RUN = 1.
     GatosRun,
+    /// While VATOS_CTRL.RUN = 1.
+    VatosRun,
 }
 
 /// A register: its place and rules, and the conversion from and to the word on the bus.

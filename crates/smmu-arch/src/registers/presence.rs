@@ -41,6 +41,10 @@ const CONDITIONS: &[(&str, &str, Condition)] = &[
     ("GATOS_CTRL", "*", |f| f.atos),
     ("GATOS_SID", "*", |f| f.atos),
     ("GATOS_ADDR", "*", |f| f.atos),
+    ("VATOS_SEL", "*", |f| f.vatos),
+    ("VATOS_CTRL", "*", |f| f.vatos),
+    ("VATOS_SID", "*", |f| f.vatos),
+    ("VATOS_ADDR", "*", |f| f.vatos),
 ];
 
 impl RegisterInfo {

@@ -83,8 +83,9 @@ pub static REGISTERS: &[RegisterInfo] = table! {
     StrtabBase StrtabBaseCfg CmdqBase CmdqProd CmdqCons
     EventqBase EventqIrqCfg0 EventqIrqCfg1 EventqIrqCfg2
     PriqBase PriqIrqCfg0 PriqIrqCfg1 PriqIrqCfg2
-    GatosCtrl GatosSid GatosAddr GatosPar
+    GatosCtrl GatosSid GatosAddr GatosPar VatosSel
     Idr6
     Pidr4 Pidr0 Pidr1 Pidr2 Pidr3 Cidr0 Cidr1 Cidr2 Cidr3
     EventqProd EventqCons PriqProd PriqCons
+    VatosCtrl VatosSid VatosAddr VatosPar
 };

@@ -5,10 +5,11 @@
 
 use super::{Next, Phase, Refused, Response, Translation, Treatment, bypass, overridden_by};
 use super::{access_of, translating};
+use crate::atos::Lookup;
 use crate::regime::regime;
 use smmu_arch::{
-    Access, AtsTranslation, Direction, Eats, Fault, FaultClass, Granule, Regime, StageFault,
-    StageFaultKind, Ste, Transaction, TranslationCompletion, TranslationRequest,
+    Access, AtsTranslation, Direction, Eats, Fault, FaultClass, Regime, StageFault, StageFaultKind,
+    Ste, Transaction, TranslationCompletion, TranslationRequest,
 };
 use smmu_bus::Step;
 use smmu_tables::{Walk, Walked};
@@ -22,6 +23,8 @@ pub(crate) enum Purpose {
     Translated,
     /// An ATS Translation Request.
     Request(Box<Request>),
+    /// A look-up of GATOS or VATOS.
+    Lookup(Box<Lookup>),
     /// Nothing but the STE is wanted, for the response to a page request.
     PageResponse {
         /// STE.PPAR, once it is known.
@@ -66,20 +69,13 @@ impl Translation {
         let globals = &self.globals;
         match self.purpose {
             Purpose::Untranslated => None,
-            Purpose::PageResponse { .. } if !globals.enabled => Some(Err(Refused::silent())),
+            Purpose::PageResponse { .. } | Purpose::Lookup(_) if !globals.enabled => {
+                Some(Err(Refused::silent()))
+            }
             _ if !globals.enabled => Some(Err(self.forbidden())),
             Purpose::Translated if !globals.check_ats => Some(self.pass()),
             _ => None,
         }
-    }
-
-    /// The end of a look-up that wants nothing but the STE.
-    #[cold]
-    pub(super) fn end_at_ste(&mut self, ste: &Ste) -> Option<Next> {
-        let ppar_of = ste.effective(&self.globals.features).ppar;
-        let Purpose::PageResponse { ppar } = &mut self.purpose else { return None };
-        *ppar = Some(ppar_of);
-        Some(Err(Refused::silent()))
     }
 
     /// What the translation is made for, and what became of that.
@@ -98,7 +94,7 @@ impl Translation {
         };
         let split = ste.eats == Eats::Split;
         match &mut self.purpose {
-            Purpose::Untranslated | Purpose::PageResponse { .. } => None,
+            Purpose::Untranslated | Purpose::PageResponse { .. } | Purpose::Lookup(_) => None,
             _ if disabled => Some(Err(self.forbidden())),
             Purpose::Request(request) => {
                 request.split = split;
@@ -141,7 +137,7 @@ impl Translation {
         match self.purpose {
             Purpose::Untranslated => known,
             Purpose::Translated => globals.record_ats,
-            Purpose::PageResponse { .. } => false,
+            Purpose::PageResponse { .. } | Purpose::Lookup(_) => false,
             Purpose::Request(_) => known && globals.record_ats,
         }
     }
@@ -149,7 +145,7 @@ impl Translation {
     /// A fault of a walk. Of a request only an external abort can be recorded.
     #[cold]
     pub(super) fn walk_fault(&self, fault: Fault, regime: &Regime) -> Refused {
-        if !matches!(self.purpose, Purpose::Request(_)) {
+        if !matches!(self.purpose, Purpose::Request(_) | Purpose::Lookup(_)) {
             return Refused::by_policy(fault, regime, &self.transaction);
         }
         let record = !matches!(fault, Fault::Stage(_)) && self.records(&fault);
@@ -186,11 +182,13 @@ impl Translation {
         if by_page { self.attempt() } else { None }
     }
 
-    /// A request keeps what its walk found.
+    /// Requests and look-ups keep what their walk found.
     #[cold]
     pub(super) fn keep_found(&mut self, walked: &Walked) {
-        if let Purpose::Request(state) = &mut self.purpose {
-            state.found = Some(*walked);
+        match &mut self.purpose {
+            Purpose::Request(state) => state.found = Some(*walked),
+            Purpose::Lookup(lookup) => lookup.found = Some(*walked),
+            _ => {}
         }
     }
 
@@ -200,7 +198,7 @@ impl Translation {
         outcome: &Result<super::Granted, Refused>,
     ) -> Option<(TranslationRequest, TranslationCompletion)> {
         let Purpose::Request(state) = &self.purpose else { return None };
-        let unit = smallest_unit(&self.globals.features);
+        let unit = self.globals.features.smallest_granule_log2();
         let privileged = self.transaction.access.privileged;
         let nothing = AtsTranslation::nothing(unit, privileged);
         let completion = match outcome {
@@ -260,27 +258,21 @@ impl Request {
     }
 }
 
-/// log2 of the smallest translation unit that software may program: the smallest granule.
-fn smallest_unit(features: &smmu_arch::Features) -> u8 {
-    let granules = [
-        (features.gran4k, Granule::K4),
-        (features.gran16k, Granule::K16),
-        (features.gran64k, Granule::K64),
-    ];
-    let smallest = granules.into_iter().find(|(implemented, _)| *implemented);
-    smallest.map_or(12, |(_, granule)| granule.shift() as u8)
-}
-
 impl Translation {
-    /// Where a request goes on once its configuration is known.
+    /// Where a request or look-up goes on once its configuration is known: it walks.
     #[cold]
-    pub(super) fn request_walk(&mut self) -> Next {
-        match self.attempt() {
-            Some(walk) => {
-                self.phase = Phase::Walk(walk);
-                self.walk(smmu_tables::WalkAnswer::Start)
+    pub(super) fn walk_at_once(&mut self) -> Next {
+        let walk = match &self.purpose {
+            // S1DSS: the output of stage 1 is its input.
+            Purpose::Lookup(lookup) if lookup.bypasses(translating(&self.treatment)) => {
+                let attributes = translating(&self.treatment).input_attributes;
+                return Ok(Step::Done(Ok(bypass(self.transaction.iova.0, attributes))));
             }
-            None => Err(Refused::silent()),
-        }
+            Purpose::Lookup(lookup) => Some(self.lookup_walk(lookup)),
+            _ => self.attempt(),
+        };
+        let Some(walk) = walk else { return Err(Refused::silent()) };
+        self.phase = Phase::Walk(walk);
+        self.walk(smmu_tables::WalkAnswer::Start)
     }
 }

@@ -97,16 +97,16 @@ impl Translation {
     fn ste_found(&mut self, ste: &Ste) -> Next {
         ste.check(&self.globals.features).map_err(|_| self.configuration(Fault::BadSte))?;
         if !self.purpose.is_untranslated()
-            && let Some(next) = self.end_at_ste(ste)
+            && let Some(next) = self.judge_ste(ste)
         {
             return next;
         }
         if ste.config == StreamConfig::Abort {
             return Err(Refused::silent());
         }
-        let ste = &ste.effective(&self.globals.features);
+        let ste = &self.without_overrides(ste.effective(&self.globals.features));
         if !self.purpose.is_untranslated()
-            && let Some(next) = self.enter_by_eats(ste)
+            && let Some(next) = self.enter_by_eats(ste).or_else(|| self.enter_stage2(ste))
         {
             return next;
         }

@@ -51,7 +51,9 @@ pub fn load(path: impl AsRef<Path>) -> Result<Vec<Case>, ReplayError> {
 
 /// Opens a file of JSON lines, plain or made by gzip. `-` is standard input.
 pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead>, ReplayError> {
-    let unread = |error| ReplayError::file(path, &error, "name a case file or a driver log that can be read");
+    let unread = |error| {
+        ReplayError::file(path, &error, "name a case file or a driver log that can be read")
+    };
     let mut source: Box<dyn Read> = match path.to_str() {
         Some("-") => Box::new(io::stdin().lock()),
         _ => Box::new(File::open(path).map_err(unread)?),

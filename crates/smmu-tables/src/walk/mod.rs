@@ -93,8 +93,7 @@ pub struct Walk {
     fetches: u8,
     /// The address belongs to TTB1.
     high: bool,
-    /// Stage 1 takes no part, whatever the regime.
-    stage2_only: bool,
+    extent: Extent,
     /// Hardware updates count as made, and are not.
     assumes_updates: bool,
     /// Stage 2 lets the last table of stage 1 be written.
@@ -111,6 +110,17 @@ pub struct Walk {
     result1: Stage1Result,
     /// Updates to be made at the end; there is none without HTTU.
     updates: Option<Box<Updates>>,
+}
+
+/// Which stages of the regime take part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Extent {
+    /// All.
+    All,
+    /// Stage 2 serves the tables of stage 1, and not its output.
+    Stage1,
+    /// Stage 2 alone.
+    Stage2,
 }
 
 /// What a word belongs to.
@@ -143,7 +153,7 @@ impl Walk {
     pub fn stage2_only(regime: &Regime, ipa: Ipa, class: FaultClass, access: Access) -> Self {
         debug_assert!(class != FaultClass::Tt, "class TT belongs to a walk of both stages");
         let walk = Self::begin_at(ipa.0, class, access, regime);
-        Self { phase: Phase::BeginStage2, stage2_only: true, ..walk }
+        Self { phase: Phase::BeginStage2, extent: Extent::Stage2, ..walk }
     }
 
     #[inline(always)]
@@ -155,7 +165,7 @@ impl Walk {
             level2: 0,
             fetches: 0,
             high: false,
-            stage2_only: false,
+            extent: Extent::All,
             assumes_updates: false,
             table_writable: true,
             access,
@@ -166,6 +176,13 @@ impl Walk {
             result1: Stage1Result::bypass(input, regime),
             updates: None,
         }
+    }
+
+    /// The same walk up to the output of stage 1, where stage 1 translates. The output is an IPA
+    /// then, and not for a TLB.
+    #[must_use]
+    pub fn up_to_stage1(self) -> Self {
+        Self { extent: Extent::Stage1, ..self }
     }
 
     /// The same walk without hardware updates: where one would be made it counts as made. What

@@ -4,7 +4,7 @@ use super::attributes::stage1_attributes;
 use super::entry::{Stage1Result, leaf_of, output_limit};
 use super::input::{half_of, is_high, next_entry, start_entry, table_for};
 use super::rights::stage1_rights;
-use super::{Phase, Walk, WalkStep};
+use super::{Extent, Phase, Walk, WalkStep};
 use smmu_arch::{
     DescriptorKind, Fault, FaultClass, Ipa, Regime, Stage, Stage1LeafWord, Stage1Regime,
     StageFault, StageFaultKind, StageRights, TableRoot, descriptor_address, descriptor_kind,
@@ -53,6 +53,9 @@ impl Walk {
                 self.result1 = self.stage1_leaf(stage1, root, word, output_52)?;
                 if stage1.hardware_access {
                     self.update_stage1(stage1, word)?;
+                }
+                if self.extent == Extent::Stage1 {
+                    return Ok(self.finish_stage1(regime));
                 }
                 self.begin_stage2(regime, self.result1.output, FaultClass::In)
             }

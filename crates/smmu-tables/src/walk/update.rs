@@ -7,7 +7,7 @@
 //! starts the walk over.
 
 use super::rights::{is_clean1, is_clean2};
-use super::{Phase, Walk, WalkAnswer, WalkStep, Walked};
+use super::{Extent, Phase, Walk, WalkAnswer, WalkStep, Walked};
 use smmu_arch::{
     Fault, FaultClass, Pa, Regime, Stage, Stage1LeafWord, Stage1Regime, Stage2LeafWord,
     Stage2Regime, StageFault, StageFaultKind, StageRights, Why,
@@ -171,9 +171,9 @@ impl Walk {
         let restarts = self.updates.as_ref().map_or(0, |updates| updates.restarts) + 1;
         let fresh = Self::begin_at(self.input, self.class, self.access, regime);
         let updates = Some(Box::new(Updates { restarts, ..Updates::default() }));
-        let (fetches, stage2_only) = (self.fetches, self.stage2_only);
-        *self = Self { fetches, stage2_only, updates, ..fresh };
-        if stage2_only {
+        let (fetches, extent) = (self.fetches, self.extent);
+        *self = Self { fetches, extent, updates, ..fresh };
+        if extent == Extent::Stage2 {
             return self.begin_stage2(regime, self.input, self.class);
         }
         self.begin(regime)
