@@ -48,6 +48,7 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
         &[ARCH, BUS, TABLES, CACHE, DEVICE, MASTER, TIMING, CHECK, KERNEL, MACHINE, EXPLORE],
         "experiments stand on everything and below the command line",
     ),
+    ("smmu-testpoint", &[], "tests leave marks there, and nobody else"),
     (COMMAND_LINE, &[LAB, MACHINE, ARCH], "the command line parses, calls and prints"),
     ("smmu-ffi", &[MACHINE], "an edge is a machine in another language"),
     ("smmu-preload", &[MACHINE], "an edge is a machine under another program"),

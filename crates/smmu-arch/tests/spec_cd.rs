@@ -8,6 +8,7 @@ use smmu_arch::{
     Asid, Cd, CdTable, CdWords, Features, Granule, HardwareUpdate, IdRegisters, IllegalCd, L1Cd,
     L1CdWord, MemoryType, StallModel, Ste, StreamConfig, StreamWorld, TermModel,
 };
+use smmu_testpoint::testpoint;
 use spec_tables::{
     Field, Rule, assert_each_field_alone, assert_rules_covered, assert_same_fields, load, only,
 };
@@ -227,6 +228,7 @@ fn every_rule_is_broken_alone_by_its_own_case() {
     for (rule, edit) in CASES {
         assert_eq!(violations(*edit, StreamWorld::NsEl1), [*rule]);
     }
+    testpoint!(127, 129, 130, 134, 135);
 }
 
 #[test]
@@ -246,6 +248,7 @@ fn fields_of_a_disabled_half_are_ignored() {
     assert_eq!(check(enabled, StreamWorld::NsEl1), Err(IllegalCd::TxszMax));
     assert_eq!(check(enabled, StreamWorld::El2E2h), Err(IllegalCd::TxszMax));
     assert_eq!(check(enabled, StreamWorld::El2), Ok(()));
+    testpoint!(131);
 }
 
 #[test]
@@ -253,6 +256,7 @@ fn epd0_counts_as_0_in_the_el2_world() {
     let edit: Edit = |c, _, _| (c.tables[0].epd, c.tables[0].tg) = (true, None);
     assert_eq!(violations(edit, StreamWorld::NsEl1), []);
     assert_eq!(violations(edit, StreamWorld::El2), [IllegalCd::Tg]);
+    testpoint!(131);
 }
 
 #[test]
@@ -260,6 +264,7 @@ fn endi_does_not_matter_where_both_halves_are_disabled() {
     let edit: Edit = |c, _, _| (c.endi, c.tables[0].epd) = (true, true);
     assert_eq!(violations(edit, StreamWorld::NsEl1), []);
     assert_eq!(violations(edit, StreamWorld::El2), [IllegalCd::Endi]);
+    testpoint!(137);
 }
 
 #[test]
@@ -267,6 +272,7 @@ fn worlds_without_asids_take_any_asid() {
     let edit: Edit = |c, _, f| (c.asid, f.asid16) = (Asid(0x100), false);
     assert_eq!(violations(edit, StreamWorld::El2), []);
     assert_eq!(violations(edit, StreamWorld::El2E2h), [IllegalCd::Asid8]);
+    testpoint!(134);
 }
 
 #[test]
@@ -293,6 +299,7 @@ fn limits_of_txsz() {
     assert_eq!(check(Granule::K64, 12, true, true), Ok(()));
     assert_eq!(check(Granule::K64, 11, true, true), Err(IllegalCd::TxszMin));
     assert_eq!(check(Granule::K16, 15, true, true), Err(IllegalCd::TxszMin));
+    testpoint!(132);
 }
 
 #[test]
@@ -308,6 +315,7 @@ fn a_table_base_is_held_against_the_smaller_of_ips_and_oas() {
     assert_eq!(check(1 << 44, 5, Granule::K4, 44), beyond);
     assert_eq!(check(1 << 48, 6, Granule::K16, 52), beyond);
     assert_eq!(check(1 << 48, 6, Granule::K64, 52), Ok(()));
+    testpoint!(133);
 }
 
 // ------------------------------------------------------------------ derived facts
@@ -340,6 +348,7 @@ fn fields_without_effect_read_zero_in_the_effective_cd() {
     assert!(!effective(|c, _, _| c.hd = true, el1).hd);
     assert!(effective(|c, _, _| (c.ha, c.hd) = (true, true), el1).hd);
     assert!(!effective(|c, _, _| (c.ha, c.aa64) = (true, false), el1).ha);
+    testpoint!(136);
 }
 
 /// Row L1CD-1 is the valid bit; L1CD-2 concerns the fetch, which knows the address space.

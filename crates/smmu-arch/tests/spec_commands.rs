@@ -7,6 +7,7 @@ use smmu_arch::{
     Asid, AsidMatch, Command, CommandError, CommandFeatures, IllegalCommand, Invalidation, Stages,
     TlbScope, Vmid, VmidMatch, Worlds,
 };
+use smmu_testpoint::testpoint;
 
 #[derive(Deserialize)]
 struct Sheet {
@@ -177,6 +178,7 @@ fn every_illegal_row_is_illegal() {
             check_illegal(row, condition);
         }
     }
+    testpoint!(21, 22, 23, 24, 25, 26, 27, 31, 32, 33, 34);
 }
 
 /// Rows that are not held, with the reason.

@@ -7,6 +7,7 @@ use smmu_arch::{
     Access, Direction, Event, EventKind, Fault, FaultClass, Iova, Ipa, Pa, Stage, StageEvent,
     StageFault, StageFaultKind, StreamId, SubstreamId, Transaction, UnknownEvent, WalkAbortEvent,
 };
+use smmu_testpoint::testpoint;
 
 #[derive(Deserialize)]
 struct Sheet {
@@ -129,6 +130,7 @@ fn bits_outside_the_fields_are_ignored_and_written_as_zero() {
             assert_eq!(event.encode(), empty(row), "{} {bit}", row.name);
         }
     }
+    testpoint!(200);
 }
 
 #[test]
@@ -294,6 +296,7 @@ fn attributes_are_those_after_the_overrides_and_a_write_is_data() {
     };
     assert_eq!(attributes(Direction::Read), 0b111);
     assert_eq!(attributes(Direction::Write), 0b001);
+    testpoint!(199);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use smmu_arch::registers::{
     Register, RegisterInfo, StrtabBase, StrtabBaseCfg, VatosPar,
 };
 use smmu_arch::{Features, IdRegisters};
+use smmu_testpoint::testpoint;
 use spec_tables::{Field, assert_each_field_alone, assert_same_fields, load};
 
 #[derive(Deserialize)]
@@ -289,4 +290,5 @@ fn pinned_words() {
     let cons = CmdqCons::from(0x0200_0007);
     assert_eq!((cons.rd(), cons.err()), (7, 2));
     assert_eq!((Cr1::QUEUE_MASK, Cr1::TABLE_MASK), (0x03f, 0xfc0));
+    testpoint!(82, 83);
 }

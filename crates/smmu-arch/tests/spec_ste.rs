@@ -9,6 +9,7 @@ use smmu_arch::{
     InstructionOverride, L1Std, L1StdWord, PrivilegeOverride, Shareability, StallModel, Ste,
     SteWords, StreamConfig, StreamWorld, Vmid,
 };
+use smmu_testpoint::testpoint;
 use spec_tables::{
     Field, Rule, assert_each_field_alone, assert_rules_covered, assert_same_fields, load, only,
 };
@@ -112,6 +113,7 @@ fn each_field_of_the_words_reaches_its_own_field_of_the_ste_only() {
         let held = HELD.iter().any(|(name, _)| *name == field.name);
         assert!(held || ste == Ste::default(), "{} is not held", field.name);
     }
+    testpoint!(122);
 }
 
 /// Composed by hand from the bit numbers: a nested stream with substreams.
@@ -271,6 +273,7 @@ fn every_rule_is_broken_alone_by_its_own_case() {
     for (rule, edit) in CASES {
         assert_eq!(violations(*edit), [*rule]);
     }
+    testpoint!(90, 91, 94, 95, 96, 97, 98, 99, 100, 106, 107, 108, 111);
 }
 
 #[test]
@@ -285,6 +288,7 @@ fn an_abort_ste_has_no_other_rule_than_to_be_valid() {
         words[0] = !0xe | config << 1;
         assert_eq!(Ste::decode(&words).check(&features()), Ok(()), "Config {config}");
     }
+    testpoint!(86);
 }
 
 #[test]
@@ -297,12 +301,14 @@ fn fields_of_a_stage_that_is_not_configured_are_ignored() {
     let stage1_only =
         Ste { config: StreamConfig::Stage1, s2_s: true, s2_tg: None, s2_endi: true, ..nested() };
     assert_eq!(stage1_only.check(&features()), Ok(()));
+    testpoint!(92, 93, 108, 112);
 }
 
 /// S1CDMax means nothing where there are no substreams at all.
 #[test]
 fn s1cdmax_is_ignored_without_substreams() {
     assert_eq!(violations(|s, f| (s.s1_cd_max, f.ssid_bits) = (31, 0)), []);
+    testpoint!(94);
 }
 
 #[test]
@@ -313,6 +319,7 @@ fn the_vmid_of_a_stage1_only_stream_counts_in_el1_worlds_only() {
     };
     assert_eq!(world(0), Err(IllegalSte::Vmid8));
     assert_eq!(world(2), Ok(()));
+    testpoint!(109);
 }
 
 #[test]
@@ -346,6 +353,7 @@ fn stage_2_starts_where_s2tg_s2sl0_and_s2t0sz_fit_together() {
         let found = ste.check(&Features { stt, ..features() });
         assert_eq!(found, expected, "{granule} S2SL0={s2_sl0}, {bits} bits, STT={stt}");
     }
+    testpoint!(101, 102, 103, 104, 105);
 }
 
 #[test]
@@ -360,6 +368,7 @@ fn split_ats_needs_a_nested_stream() {
         assert_eq!(ste.check(&Features { ats: true, ..features() }), expected, "{config:?}");
         assert_eq!(ste.check(&features()), Ok(()), "without ATS, {config:?}");
     }
+    testpoint!(110);
 }
 
 #[test]
@@ -462,6 +471,7 @@ fn a_level1_descriptor_that_covers_no_ste() {
     assert_eq!(entry(9, 255), Some(0x8000_3fc0));
     assert_eq!(entry(4, 7), Some(0x8000_01c0));
     assert_eq!(entry(4, 8), None);
+    testpoint!(74, 75, 76, 77, 79);
 }
 
 #[test]

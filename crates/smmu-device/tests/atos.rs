@@ -7,6 +7,7 @@ use common::spaces::{edit_cd, edit_ste};
 use common::{Bench, CMDQEN, EVENTQEN, Kind, SMMUEN, Setup, Space, at, output, read};
 use smmu_arch::{DefaultSubstream, PrivilegeOverride, StreamConfig};
 use smmu_tables::Prot;
+use smmu_testpoint::testpoint;
 
 const STAGE1: Space = Space { kind: Kind::Stage1, vmid: 1, asid: 7 };
 const NESTED: Space = Space { kind: Kind::Nested, vmid: 2, asid: 7 };
@@ -82,6 +83,7 @@ fn both_stages_give_what_a_transaction_gets() {
     let par = gatos(&mut bench, stream, 3, VA);
     assert_eq!(address(par), output(bench.dma(&read(stream, VA))).0);
     assert_eq!((par >> 56, par >> 8 & 3), (0xff, 3), "Normal Write-Back, Inner Shareable");
+    testpoint!(262);
 }
 
 #[test]
@@ -106,6 +108,7 @@ fn type_0_is_no_request() {
     let with_substream = u64::from(stream) | 1 << 52;
     let par = look_up(&mut bench, GATOS, with_substream, 2, IPA | READ);
     assert_eq!(fault(par), (INV_REQ, 0, 0), "stage 2 has no substreams");
+    testpoint!(263);
 }
 
 /// Point 264.
@@ -121,6 +124,7 @@ fn a_stage_that_the_stream_lacks_is_invalid() {
         bench.command([0x03 | u64::from(flat) << 32, 1]);
         assert_eq!(fault(gatos(&mut bench, flat, 1, VA)), (INV_STAGE, 0, 0), "{config:?}");
     }
+    testpoint!(264);
 }
 
 /// Point 265, and C_BAD_STREAMID whatever RECINVSID.
@@ -132,6 +136,7 @@ fn errors_of_the_configuration_are_told_in_par_alone() {
     let stream = stage1(&mut bench);
     edit_cd(&bench, stream, |cd| cd.valid = false);
     assert_eq!(fault(gatos(&mut bench, stream, 1, VA)), (0x0a, 0, 0));
+    testpoint!(265);
 }
 
 /// Point 266.
@@ -151,6 +156,7 @@ fn vatos_serves_stage_1_of_one_vm() {
     edit_ste(&bench, 3, |ste| (ste.valid, ste.config) = (true, StreamConfig::Bypass));
     bench.write(VATOS_SEL, 0);
     assert_eq!(fault(vatos(&mut bench, 3, 1)), (0x04, 0, 0), "it does not translate");
+    testpoint!(266);
 }
 
 /// A nested stream whose start table of stage 1 is not mapped by stage 2, and its IPA.
@@ -167,6 +173,7 @@ fn stage_2_is_hidden_from_a_look_up_of_stage_1() {
     let (stream, table) = unmapped_table(&mut bench);
     assert_eq!(fault(gatos(&mut bench, stream, 1, VA)), (0x0b, 0, 0), "F_WALK_EABT");
     assert_eq!(fault(gatos(&mut bench, stream, 3, VA)), (0x10, 2, table), "F_TRANSLATION");
+    testpoint!(267, 268);
 }
 
 #[test]

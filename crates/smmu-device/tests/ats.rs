@@ -11,6 +11,7 @@ use smmu_arch::{
 };
 use smmu_device::{Response, TranslationOutcome};
 use smmu_tables::Prot;
+use smmu_testpoint::testpoint;
 
 const STAGE1: Space = Space { kind: Kind::Stage1, vmid: 1, asid: 7 };
 const NESTED: Space = Space { kind: Kind::Nested, vmid: 2, asid: 7 };
@@ -103,6 +104,7 @@ fn a_request_while_the_smmu_is_disabled_is_unsupported() {
     let EventKind::BadAtsRequest(told) = event.kind else { panic!("{event}") };
     assert_eq!((told.read, told.write, told.execute, told.privileged), (true, false, false, false));
     assert_eq!((told.span, told.input), (1, Iova(0x1234_5000)));
+    testpoint!(66);
 }
 
 /// Point 67.
@@ -112,6 +114,7 @@ fn a_translated_transaction_while_the_smmu_is_disabled_is_forbidden() {
     bench.write(at::CR0, EVENTQEN | CMDQEN);
     let outcome = translated(&mut bench, 3, PA);
     assert_eq!(refused(&mut bench, outcome), Some("F_TRANSL_FORBIDDEN"));
+    testpoint!(67);
 }
 
 /// Point 240.
@@ -122,6 +125,7 @@ fn a_mapped_page_is_granted() {
     let translation = granted(ask(&mut bench, &request(stream, VA + 0x123)));
     assert_eq!((translation.address, translation.size_log2), (PA, 12));
     assert_eq!(rights(translation), (true, true, false));
+    testpoint!(240);
 }
 
 /// A block is granted whole.
@@ -143,6 +147,7 @@ fn an_unmapped_page_grants_nothing_in_silence() {
     let (completion, event) = ask_and_event(&mut bench, &request(stream, 0x70_0000));
     assert_eq!(rights(granted(completion)), (false, false, false));
     assert_eq!((granted(completion).size_log2, event), (12, None));
+    testpoint!(241);
 }
 
 /// A page without write permission is granted for what it permits.
@@ -183,6 +188,7 @@ fn a_request_with_nw_leaves_a_clean_page_clean() {
     let wanted = TranslationRequest { no_write: true, ..request(stream, VA) };
     assert_eq!(rights(granted(ask(&mut bench, &wanted))), (true, false, false));
     assert_eq!(bench.load(leaf) & READ_ONLY, READ_ONLY);
+    testpoint!(242);
 }
 
 /// Point 243.
@@ -192,6 +198,7 @@ fn a_request_without_nw_makes_a_clean_page_dirty() {
     let (stream, leaf) = writable_clean(&mut bench);
     assert_eq!(rights(granted(ask(&mut bench, &request(stream, VA)))), (true, true, false));
     assert_eq!(bench.load(leaf) & READ_ONLY, 0);
+    testpoint!(243);
 }
 
 /// Point 244, and Config = 4, for which EATS counts as 0.
@@ -207,6 +214,7 @@ fn a_request_without_eats_is_unsupported() {
     let expected = (TranslationCompletion::UnsupportedRequest, Some("F_BAD_ATS_TREQ"));
     assert_eq!(ask_and_event(&mut bench, &request(stream, VA)), expected);
     assert_eq!(ask_and_event(&mut bench, &request(bypass, VA)), expected);
+    testpoint!(244);
 }
 
 /// Point 245.
@@ -216,6 +224,7 @@ fn a_request_of_a_stream_that_aborts_is_unsupported_in_silence() {
     edit_ste(&bench, 3, |ste| (ste.valid, ste.config) = (true, StreamConfig::Abort));
     let expected = (TranslationCompletion::UnsupportedRequest, None);
     assert_eq!(ask_and_event(&mut bench, &request(3, VA)), expected);
+    testpoint!(245);
 }
 
 /// Points 246 and 247. (REC_CFG_ATS, record)
@@ -226,6 +235,7 @@ fn a_bad_ste_is_a_completer_abort() {
         let expected = (TranslationCompletion::CompleterAbort, event);
         assert_eq!(ask_and_event(&mut bench, &request(3, VA)), expected);
     }
+    testpoint!(246, 247);
 }
 
 /// The other errors of the configuration, and an external abort of the walk.
@@ -260,6 +270,7 @@ fn without_atschk_a_translated_transaction_passes_unchecked() {
     assert_eq!(output(translated(&mut bench, 3, PA + 8)), Pa(PA + 8));
     assert_eq!(bench.event(), None);
     assert_eq!(refused_silently(&mut bench, 3, 1 << 50), None, "beyond the OAS");
+    testpoint!(248);
 }
 
 fn refused_silently(bench: &mut Bench, stream: u32, address: u64) -> Option<&'static str> {
@@ -284,6 +295,7 @@ fn with_atschk_a_translated_transaction_needs_eats() {
     bench.write(at::CR0, SMMUEN | EVENTQEN | CMDQEN | ATSCHK);
     assert_eq!(refused_silently(&mut bench, 5, PA), Some("C_BAD_STE"));
     assert_eq!(refused_silently(&mut bench, 0x10_0000, PA), Some("C_BAD_STREAMID"));
+    testpoint!(249, 250);
 }
 
 /// Point 251, and 272.
@@ -299,6 +311,7 @@ fn split_stage_ats_gives_the_ipa_and_translates_it_later() {
     let event = bench.event().expect("a record");
     let fault = *event.kind.stage_event().expect("F_TRANSLATION");
     assert_eq!((event.name(), fault.stage, fault.class as u8), ("F_TRANSLATION", Stage::Stage2, 2));
+    testpoint!(251);
 }
 
 /// Point 272: full ATS gives the PA.
@@ -307,6 +320,7 @@ fn full_ats_gives_the_pa() {
     let mut bench = Bench::with(setup(0, 0));
     let stream = nested(&mut bench, Eats::Full);
     assert_eq!(granted(ask(&mut bench, &request(stream, VA))).address, PA);
+    testpoint!(272);
 }
 
 /// Point 252.
@@ -316,6 +330,7 @@ fn split_stage_ats_rests_on_atschk() {
     let stream = nested(&mut bench, Eats::Split);
     let expected = (TranslationCompletion::UnsupportedRequest, Some("F_BAD_ATS_TREQ"));
     assert_eq!(ask_and_event(&mut bench, &request(stream, VA)), expected);
+    testpoint!(252);
 }
 
 /// A stage 2 fault of the CD or of a table is no error either.
@@ -338,6 +353,7 @@ fn a_bypassed_stage_1_is_identity() {
     assert_eq!((translation.address, rights(translation)), (0x1234_5000, (true, true, false)));
     let (completion, event) = ask_and_event(&mut bench, &request(stream, 1 << 60));
     assert_eq!((rights(granted(completion)), event), ((false, false, false), None));
+    testpoint!(261);
 }
 
 /// A stream with PASIDs.
@@ -365,6 +381,7 @@ fn privilege_is_that_of_the_request_or_of_the_ste() {
     bench.command([0x03 | u64::from(stream) << 32, 1]);
     let overridden = granted(ask(&mut bench, &request(stream, VA)));
     assert_eq!((rights(overridden), overridden.privileged), ((true, true, false), false));
+    testpoint!(269);
 }
 
 /// Point 271.
@@ -376,6 +393,7 @@ fn an_execute_only_page_grants_nothing() {
     bench.store(leaf, &[bench.load(leaf) & !(1 << 6)]); // AP[1]: no unprivileged data access
     let wanted = TranslationRequest { execute: true, ..with_pasid };
     assert_eq!(rights(granted(ask(&mut bench, &wanted))), (false, false, false));
+    testpoint!(271);
 }
 
 /// What STE.INSTCFG makes of R and Exe.
@@ -410,6 +428,7 @@ fn the_pasid_of_a_translated_transaction_is_ignored() {
     let stream = stage1(&mut bench, Prot::READ_WRITE);
     let transaction = common::with_substream(read(stream, PA), 5);
     assert_eq!(output(bench.ports[0].translated(&bench.memory, &transaction)), Pa(PA));
+    testpoint!(274);
 }
 
 /// What a request fills is an ordinary entry.

@@ -9,6 +9,7 @@ use smmu_arch::{
     CfgiCd, CfgiCdAll, CfgiSte, CfgiSteRange, Command, Observation, Pa, StreamId, SubstreamId, Why,
 };
 use smmu_tables::Prot;
+use smmu_testpoint::testpoint;
 
 /// Two streams with CDs 0 and 1 each, everything cached.
 struct Streams {
@@ -73,6 +74,7 @@ fn cfgi_ste_drops_the_ste_and_its_cds() {
         |[a, _]| Command::CfgiSte(CfgiSte { stream: a, leaf: true }),
         |[a, _]| vec![(Why::Ste, ste_at(a)), (Why::Cd, cd_at(a, 0)), (Why::Cd, cd_at(a, 1))],
     );
+    testpoint!(235);
 }
 
 #[test]
@@ -81,6 +83,7 @@ fn cfgi_cd_drops_one_cd() {
         |[a, _]| Command::CfgiCd(CfgiCd { stream: a, substream: SubstreamId(1), leaf: true }),
         |[a, _]| vec![(Why::Cd, cd_at(a, 1))],
     );
+    testpoint!(233);
 }
 
 #[test]
@@ -99,11 +102,13 @@ fn cfgi_ste_range_drops_an_aligned_block_of_streams() {
         everything,
     );
     check(|_| Command::CfgiSteRange(CfgiSteRange { stream: StreamId(18), range: 0 }), |_| vec![]);
+    testpoint!(236);
 }
 
 #[test]
 fn cfgi_all_drops_everything() {
     check(|_| Command::CfgiAll, everything);
+    testpoint!(237);
 }
 
 #[test]
@@ -129,6 +134,7 @@ fn an_invalid_ste_is_cached_until_cfgi_ste() {
     assert_eq!(bad(&mut bench), "C_BAD_STE");
     bench.command(Command::CfgiSte(CfgiSte { stream: StreamId(3), leaf: true }).encode());
     assert_eq!(common::output(bench.dma(&read(3, 0x1234))), Pa(0x1234));
+    testpoint!(52, 231);
 }
 
 #[test]

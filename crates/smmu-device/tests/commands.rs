@@ -6,6 +6,7 @@ use common::{Bench, CMDQEN, COMMANDS, EVENTQEN, MSI, SMMUEN, Setup, at};
 use smmu_arch::{Command, CommandError, Observation};
 use smmu_bus::InterruptLine;
 use smmu_device::Progress;
+use smmu_testpoint::testpoint;
 
 const NSNH_ALL: [u64; 2] = [0x30, 0];
 const SYNC: [u64; 2] = [0x46, 0];
@@ -53,6 +54,7 @@ fn illegal_commands_stop_the_queue() {
     for absent in [0x07, 0x40, 0x41, 0x44, 0x45, 0x70, 0x73] {
         check_error(all, [absent, 0], ill);
     }
+    testpoint!(21, 22, 23, 24, 25, 26, 27, 31, 32, 33, 35, 281);
 }
 
 #[test]
@@ -72,6 +74,7 @@ fn commands_of_a_stage_that_does_not_exist_are_illegal() {
         check_error(without(9), [el2, 0], Some(1));
     }
     check_error(without(0), [0x30, 0], None);
+    testpoint!(28, 29, 30);
 }
 
 #[test]
@@ -79,6 +82,7 @@ fn legal_commands_are_consumed_and_reserved_bits_are_ignored() {
     for opcode in [0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x10, 0x20, 0x28, 0x30] {
         check_error(Setup::default(), [opcode | 1 << 8, 1 << 6], None);
     }
+    testpoint!(43);
 }
 
 #[test]
@@ -93,6 +97,7 @@ fn an_abort_of_the_fetch_is_cerror_abt() {
     bench.write(at::GERRORN, bench.read(at::GERROR));
     bench.pump();
     assert_eq!(seen(&bench), ["CMD_TLBI_NSNH_ALL", "CERROR 2", "CMD_SYNC"]);
+    testpoint!(39);
 }
 
 #[test]
@@ -110,6 +115,7 @@ fn the_queue_restarts_when_the_error_is_acknowledged() {
     bench.pump();
     assert_eq!(seen(&bench)[1..], ["CMD_TLBI_NSNH_ALL", "CMD_SYNC", "CMD_TLBI_NSNH_ALL"]);
     assert_eq!(bench.command_error(), None);
+    testpoint!(36);
 }
 
 #[test]
@@ -125,6 +131,7 @@ fn every_error_toggles_gerror_anew() {
         bench.write(at::GERRORN, bench.read(at::GERROR));
         bench.pump();
     }
+    testpoint!(37, 40);
 }
 
 #[test]
@@ -137,6 +144,7 @@ fn an_error_interrupts_after_gerror_and_err_are_there() {
     bench.pump();
     assert_eq!(bench.load(MSI), 0x77);
     assert_eq!(bench.pulses.lines, [InterruptLine::GlobalError]);
+    testpoint!(59);
 }
 
 #[test]
@@ -148,6 +156,7 @@ fn an_aborted_gerror_msi_is_told_without_an_interrupt() {
     bench.pump();
     assert_eq!(bench.read(at::GERROR), 1 | 1 << 7);
     assert_eq!(bench.pulses.lines, [InterruptLine::GlobalError]);
+    testpoint!(59);
 }
 
 #[test]
@@ -157,6 +166,7 @@ fn the_queue_wraps() {
         bench.command(NSNH_ALL);
     }
     assert_eq!(bench.read(at::CMDQ_CONS), 42 & 7);
+    testpoint!(19, 20);
 }
 
 #[test]
@@ -168,6 +178,7 @@ fn a_queue_of_one_entry_has_its_wrap_in_bit_0() {
         assert_eq!(seen(&bench).len(), round);
         assert_eq!(bench.read(at::CMDQ_CONS), round as u32 & 1);
     }
+    testpoint!(16);
 }
 
 #[test]
@@ -176,6 +187,7 @@ fn prod_bits_above_the_wrap_are_ignored() {
     bench.write(at::CMDQ_PROD, 0xf_fff8);
     bench.pump();
     assert!(seen(&bench).is_empty());
+    testpoint!(18);
 }
 
 #[test]
@@ -188,6 +200,7 @@ fn cmdqen_0_stops_the_queue_and_1_goes_on() {
     bench.write(at::CR0, CMDQEN);
     bench.pump();
     assert_eq!(seen(&bench), ["CMD_TLBI_NSNH_ALL"]);
+    testpoint!(45);
 }
 
 /// With SMMUEN = 0 commands work.
@@ -196,6 +209,7 @@ fn commands_work_while_translation_is_disabled() {
     let mut bench = Bench::new();
     bench.write(at::CR0, CMDQEN);
     bench.command(Command::CfgiAll.encode());
+    testpoint!(65);
 }
 
 #[test]

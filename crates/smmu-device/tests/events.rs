@@ -6,6 +6,7 @@ use common::{Bench, CMDQEN, EVENTQEN, EVENTS, MSI, SMMUEN, Setup, at, read};
 use smmu_arch::{Event, Observation};
 use smmu_bus::{Actor, Answer, InterruptLine, Step, serve_memory};
 use smmu_device::WorkOutcome;
+use smmu_testpoint::testpoint;
 
 /// Leaves one record: C_BAD_STE of a stream.
 fn fault(bench: &mut Bench, stream: u32) {
@@ -66,6 +67,7 @@ fn a_record_is_in_memory_before_prod_moves_and_prod_before_the_interrupt() {
     }
     // The record, then the MSI, then the wire.
     assert_eq!(steps, [(true, 0, 0), (true, 1, 5), (true, 1, 5)]);
+    testpoint!(55);
 }
 
 #[test]
@@ -79,6 +81,7 @@ fn the_interrupt_is_for_empty_to_non_empty() {
     fault(&mut bench, 3);
     assert_eq!(bench.pulses.lines.len(), 2);
     assert_eq!(bench.read(at::GERROR), 0, "EVENTQ_IRQ_CFG0.ADDR = 0: no MSI went out");
+    testpoint!(56, 57);
 }
 
 #[test]
@@ -98,6 +101,7 @@ fn an_aborted_msi_is_a_global_error_and_the_record_stays() {
     fault(&mut bench, 1);
     assert_eq!(bench.read(at::GERROR), 1 << 5);
     assert_eq!(streams_in_order(&mut bench), [1]);
+    testpoint!(58);
 }
 
 /// The example of the specification's section on queue arithmetic.
@@ -116,6 +120,7 @@ fn an_overflow_is_flagged_once_until_it_is_acknowledged() {
     bench.write(at::EVENTQ_CONS, 1 << 31 | 1);
     fault(&mut bench, 8);
     assert_eq!(bench.read(at::EVENTQ_PROD), 3, "OVFLG toggles back");
+    testpoint!(194, 195, 196);
 }
 
 #[test]
@@ -128,6 +133,7 @@ fn records_of_a_disabled_queue_are_lost_without_overflow() {
     bench.write(at::CR0, SMMUEN | EVENTQEN);
     fault(&mut bench, 2);
     assert_eq!(streams_in_order(&mut bench), [2]);
+    testpoint!(69);
 }
 
 #[test]
@@ -144,6 +150,7 @@ fn an_abort_of_the_write_stops_the_queue_until_it_is_acknowledged() {
     assert_eq!(streams_in_order(&mut bench), [3]);
     let lost = bench.background.0.iter().filter(|(_, o)| matches!(o, Observation::EventLost(_)));
     assert_eq!(lost.count(), 2);
+    testpoint!(197);
 }
 
 #[test]

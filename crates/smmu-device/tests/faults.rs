@@ -12,6 +12,7 @@ use smmu_arch::{
 };
 use smmu_device::{Refused, Response};
 use smmu_tables::Prot;
+use smmu_testpoint::testpoint;
 
 /// A bench with a stream that maps VA 0x1000 to 0xb000, in nested streams through IPA 0x9000_1000.
 fn bench(kind: Kind) -> (Bench, u32) {
@@ -85,6 +86,7 @@ fn c_bad_streamid_is_recorded_with_recinvsid_alone() {
     check(&mut bench, &read(256, 0), "C_BAD_STREAMID");
     let mut quiet = Bench::with(Setup { cr2: 0, ..Setup::default() });
     assert_eq!(quiet.refusal(&read(256, 0)), ("C_BAD_STREAMID".to_owned(), None));
+    testpoint!(70, 71);
 }
 
 #[test]
@@ -93,6 +95,7 @@ fn an_abort_of_the_ste_fetch_is_f_ste_fetch() {
     bench.memory.fail(ste_at(3), 64);
     let at = ste_at(3).0;
     check(&mut bench, &read(3, 0), &format!("F_STE_FETCH FetchAddr={at:#x}"));
+    testpoint!(81);
 }
 
 #[test]
@@ -103,6 +106,7 @@ fn an_invalid_or_illegal_ste_is_c_bad_ste() {
     let (mut bench, stream) = self::bench(Kind::Stage2);
     edit_ste(&bench, stream, |ste| ste.s2_tg = None);
     check(&mut bench, &read(stream, 0), "C_BAD_STE");
+    testpoint!(84);
 }
 
 #[test]
@@ -111,6 +115,7 @@ fn config_abort_aborts_in_silence_whatever_the_substream() {
     bench.store(ste_at(3), &[1]);
     let transaction = with_substream(read(3, 0), 5);
     assert_eq!(bench.refusal(&transaction), ("silent".to_owned(), None));
+    testpoint!(85);
 }
 
 /// (S1CDMax, S1DSS, SubstreamID) gives.
@@ -134,6 +139,7 @@ fn substreams_are_checked_before_any_cd_is_fetched() {
     edit_ste(&bench, stream, |ste| (ste.s1_cd_max, ste.s1_dss) = (2, Bypass));
     bench.memory.fail(cd_at(stream, 0), 0x1000);
     assert_eq!(output(bench.dma(&read(stream, 0x1000))), Pa(0x1000), "stage 1 is bypassed");
+    testpoint!(115, 116, 117, 118, 121);
 }
 
 #[test]
@@ -143,6 +149,7 @@ fn a_substream_where_stage_1_is_off_is_c_bad_substreamid() {
         edit_ste(&bench, stream, |ste| ste.config = config);
         check(&mut bench, &with_substream(read(stream, 0x1000), 1), "C_BAD_SUBSTREAMID");
     }
+    testpoint!(88);
 }
 
 #[test]
@@ -153,6 +160,7 @@ fn s1dss_1_makes_nested_stage_2_alone() {
     });
     assert_eq!(output(bench.dma(&read(stream, 0x9000_1234))), Pa(0xb234));
     assert_eq!(output(bench.dma(&with_substream(read(stream, 0x1234), 0))), Pa(0xb234));
+    testpoint!(119);
 }
 
 #[test]
@@ -163,6 +171,7 @@ fn s1dss_2_uses_cd_0() {
     });
     assert_eq!(output(bench.dma(&read(stream, 0x1000))), Pa(0xb000));
     check(&mut bench, &with_substream(read(stream, 0x1000), 1), "C_BAD_CD");
+    testpoint!(120);
 }
 
 #[test]
@@ -172,6 +181,7 @@ fn a_bypass_beyond_the_oas_is_f_addr_size() {
     assert_eq!(output(bench.dma(&read(3, (1 << 48) - 8))), Pa((1 << 48) - 8));
     let expected = "F_ADDR_SIZE S2=0 CLASS=IN RnW=1 IPA=0x0";
     check(&mut bench, &read(3, 1 << 48), expected);
+    testpoint!(89);
 }
 
 #[test]
@@ -182,6 +192,7 @@ fn an_input_beyond_the_ias_in_front_of_stage_2_is_f_addr_size_of_stage_1() {
     check(&mut bench, &read(stream, 1 << 48), expected);
     // Beyond S2T0SZ alone it is a translation fault, which S2R = 0 does not record.
     assert_eq!(bench.refusal(&read(stream, 1 << 40)), ("F_TRANSLATION".to_owned(), None));
+    testpoint!(113);
 }
 
 #[test]
@@ -193,6 +204,7 @@ fn an_abort_of_the_cd_fetch_is_f_cd_fetch_and_comes_before_c_bad_cd() {
     check(&mut bench, &read(stream, 0x1000), &format!("F_CD_FETCH FetchAddr={:#x}", at.0));
     bench.memory.repair_all();
     check(&mut bench, &read(stream, 0x1000), "C_BAD_CD");
+    testpoint!(128);
 }
 
 #[test]
@@ -206,6 +218,7 @@ fn stage_2_faults_of_the_cd_fetch_have_class_cd() {
     bench.command([0x03 | u64::from(stream) << 32, 1]);
     let silent = bench.refusal(&write(stream, 0x1000));
     assert_eq!(silent, ("F_TRANSLATION".to_owned(), None));
+    testpoint!(166);
 }
 
 #[test]
@@ -221,6 +234,7 @@ fn stage_2_refuses_the_read_of_a_stage_1_table_with_class_tt() {
     let event = event.expect("a record");
     assert_eq!(describe(&event), expected);
     assert!(!event.kind.stage_event().expect("a stage fault").descriptor_write, "TTRnW = 1");
+    testpoint!(167, 169);
 }
 
 #[test]
@@ -237,6 +251,7 @@ fn an_abort_on_a_stage_1_descriptor_is_class_tt() {
     bench.memory.fail(Pa(at), 8);
     let expected = format!("F_WALK_EABT S2=0 CLASS=TT RnW=0 FetchAddr={at:#x}");
     check(&mut bench, &write(stream, 0x1000), &expected);
+    testpoint!(149);
 }
 
 #[test]
@@ -263,6 +278,7 @@ fn a_read_only_stage_2_leaf_refuses_the_write_with_its_ipa() {
     let expected = "F_PERMISSION S2=1 CLASS=IN RnW=0 IPA=0x90002000";
     check(&mut bench, &write(stream, 0x2345), expected);
     assert_eq!(output(bench.dma(&read(stream, 0x2345))), Pa(0xc345));
+    testpoint!(170);
 }
 
 /// A stage 1 fault of the leaf comes before stage 2 looks at its output.
@@ -275,6 +291,7 @@ fn stage_1_permission_comes_before_stage_2_translation() {
     check(&mut bench, &write(stream, 0x2000), expected);
     let expected = "F_TRANSLATION S2=1 CLASS=IN RnW=1 IPA=0x50000000";
     check(&mut bench, &read(stream, 0x2000), expected);
+    testpoint!(175);
 }
 
 /// Reads give zero and writes are dropped.
@@ -291,6 +308,7 @@ fn cd_a_and_r_govern_stage_1_faults() {
         let refused = bench.dma(&read(stream, 0x2000)).expect_err("not mapped");
         assert_eq!((razwi(&refused), bench.event().is_some()), (!a, r), "A={a} R={r}");
     }
+    testpoint!(180, 181, 182);
 }
 
 #[test]
@@ -304,6 +322,7 @@ fn ste_s2r_governs_stage_2_faults_and_they_abort() {
         let refused = bench.dma(&read(stream, 0x2000)).expect_err("not mapped by stage 2");
         assert_eq!((razwi(&refused), bench.event().is_some()), (false, r));
     }
+    testpoint!(176, 179);
 }
 
 /// F_WALK_EABT is recorded and aborts, whatever A and R say.
@@ -315,6 +334,7 @@ fn an_external_abort_is_always_recorded() {
     bench.memory.fail(Pa(table.root().base), 8);
     let refused = bench.dma(&read(stream, 0x1000)).expect_err("an abort");
     assert!(!razwi(&refused) && bench.event().is_some());
+    testpoint!(149, 191);
 }
 
 #[test]
@@ -330,6 +350,7 @@ fn overrides_of_the_ste_count_for_permissions_and_records() {
     let (_, event) = bench.refusal(&read(stream, 0x3000));
     let event = event.expect("a record");
     assert!(event.kind.stage_event().expect("a stage fault").access.privileged, "PnU");
+    testpoint!(160);
 }
 
 #[test]
@@ -347,6 +368,7 @@ fn a_two_level_stream_table_is_followed_and_checked() {
     bench.memory.fail(STREAM_TABLE, 8);
     let expected = format!("F_STE_FETCH FetchAddr={:#x}", STREAM_TABLE.0);
     check(&mut bench, &read(1, 0), &expected);
+    testpoint!(78, 80);
 }
 
 #[test]
@@ -367,6 +389,7 @@ fn a_two_level_cd_table_is_followed_and_checked() {
     bench.memory.fail(level1, 8);
     let expected = format!("F_CD_FETCH FetchAddr={:#x}", level1.0);
     check(&mut bench, &invalid, &expected);
+    testpoint!(126);
 }
 
 /// EPD1 = 1: every address of the upper half faults.
@@ -375,6 +398,7 @@ fn a_disabled_half_is_a_translation_fault() {
     let (mut bench, stream) = bench(Kind::Stage1);
     let expected = "F_TRANSLATION S2=0 CLASS=IN RnW=1 IPA=0x0";
     check(&mut bench, &read(stream, 0xffff_8000_0000_1000), expected);
+    testpoint!(139);
 }
 
 #[test]
@@ -387,6 +411,7 @@ fn e0pd_refuses_unprivileged_accesses_also_where_an_entry_is_cached() {
     privileged.access.privileged = true;
     assert_eq!(output(bench.dma(&privileged)), Pa(0xb000));
     assert_eq!(bench.refusal(&read(stream, 0x1000)).0, "F_TRANSLATION");
+    testpoint!(164);
 }
 
 /// A refused transaction is in flight until its end, like any other.

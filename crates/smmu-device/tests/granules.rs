@@ -10,6 +10,7 @@ use smmu_arch::{
     Asid, Cd, Command, Granule, Iova, Pa, Path, Ste, StreamConfig, TlbiIpa, TlbiRange, TlbiVa, Vmid,
 };
 use smmu_tables::{Geometry, Prot, Table};
+use smmu_testpoint::testpoint;
 
 const STREAM: u32 = 3;
 const ASID: u16 = 7;
@@ -145,6 +146,7 @@ fn every_leaf_of_stage_1_is_one_entry_that_any_of_its_addresses_drops() {
             }
         }
     }
+    testpoint!(146, 228);
 }
 
 #[test]
@@ -222,6 +224,7 @@ fn ranges_and_level_hints_count_in_the_granule_that_they_name() {
         device.invalidate_va(hint(blocks, 2));
         assert!(!cached(&mut device, 0) && !device.dma(blocks).1, "{granule}");
     }
+    testpoint!(222);
 }
 
 /// 39 bits of 4K pages in TTB0, 42 bits of 64K pages in TTB1.
@@ -258,6 +261,7 @@ fn each_half_has_its_own_size_and_granule_and_the_hole_between_faults() {
         assert_eq!(device.dma(HIGH_LAST), (0x13_0000_0000, false));
         assert!(device.dma(HIGH_FIRST).1 && device.dma(0).1 && device.dma(LOW_LAST).1);
     }
+    testpoint!(141, 143);
 }
 
 /// The last range of the address space ends with it.
@@ -291,6 +295,7 @@ fn tbi_makes_all_top_bytes_of_its_half_one_entry_and_records_keep_them() {
             assert!(!device.dma(with_tag(tagged, 0xcd)).1, "half {half}");
         }
     }
+    testpoint!(142);
 }
 
 /// STRW = 2: one table base and, with CR2.E2H, two.
@@ -311,6 +316,7 @@ fn ttb1_exists_in_the_el2_e2h_world_and_not_in_el2() {
             device.refused(0x0080_0000_0000_1000); // VA[55] is no part of the ignored byte
         }
     }
+    testpoint!(165);
 }
 
 /// IDR5.OAS = 6 and VAX: 52 bits in and out, with 64K pages alone.
@@ -366,6 +372,7 @@ fn each_stage_reads_its_tables_in_its_own_byte_order() {
         device.invalidate_va(TlbiRange::single(0x4000, true));
         assert!(device.bench.dma(&read(STREAM, 0x4008)).is_err(), "{first} over {second}");
     }
+    testpoint!(163);
 }
 
 /// A big-endian table written out by hand: a table of level 2, a page of level 3.
@@ -381,6 +388,7 @@ fn a_pinned_big_endian_table() {
     device.bench.store(root.offset(9 * 8), &[0x0300_0082_0000_0000]); // 0x8200_0003
     device.bench.store(level3.offset(0xab * 8), &[0x4304_3412_0000_0000]); // 0x1234_0443
     assert_eq!(device.dma(0x12a_b123), (0x1234_0123, false));
+    testpoint!(163);
 }
 
 /// A table of two entries has 16 bytes and lies at 16: unless outputs may have 52 bits, where every

@@ -8,6 +8,7 @@ use common::{Bench, Kind, RAM, Setup, Space, output, read, write};
 use smmu_arch::{FaultClass, Granule, Pa, Path, Stage};
 use smmu_bus::Memory;
 use smmu_tables::{Prot, Table};
+use smmu_testpoint::testpoint;
 
 const STAGE1: Space = Space { kind: Kind::Stage1, vmid: 1, asid: 7 };
 const NESTED: Space = Space { kind: Kind::Nested, vmid: 2, asid: 7 };
@@ -83,6 +84,7 @@ fn a_read_sets_the_access_flag() {
         assert_eq!(output(bench.dma(&read(stream, 0x20_0000))), Pa(0x40_0000));
         assert_eq!(bench.load(leaf) & AF, AF);
     }
+    testpoint!(201);
 }
 
 /// Point 202. DBM stays, and the Access flag is set by the same update.
@@ -95,6 +97,7 @@ fn a_write_makes_a_writable_clean_page_dirty() {
         assert_eq!(output(bench.dma(&write(stream, 0x20_0000))), Pa(0x40_0000));
         assert_eq!(bench.load(leaf), before & !READ_ONLY | AF);
     }
+    testpoint!(202);
 }
 
 /// Point 203.
@@ -107,6 +110,7 @@ fn a_read_leaves_a_writable_clean_page_clean() {
         output(bench.dma(&read(stream, 0x20_0000)));
         assert_eq!(bench.load(leaf), before);
     }
+    testpoint!(203);
 }
 
 /// Point 204. Not even the Access flag changes on the way to a fault.
@@ -119,6 +123,7 @@ fn a_write_to_a_read_only_page_faults_and_changes_nothing() {
         assert_eq!(bench.refusal(&write(stream, 0x20_0000)).0, "F_PERMISSION");
         assert_eq!(bench.load(leaf), before);
     }
+    testpoint!(204);
 }
 
 /// A page made read-only by APTable is not writable by a dirty update.
@@ -161,6 +166,7 @@ fn a_write_makes_a_stage_2_page_dirty() {
         output(bench.dma(&write(stream, 0x9000_0000)));
         assert_eq!(bench.load(leaf), before | AF | S2_WRITE, "a write");
     }
+    testpoint!(205);
 }
 
 /// Point 206.
@@ -182,6 +188,7 @@ fn an_update_of_stage_1_needs_the_write_permission_of_stage_2() {
         edit(&bench, leaf1, 0, AF);
         output(bench.dma(&read(stream, 0x20_0000)));
     }
+    testpoint!(206);
 }
 
 /// Point 207. It is dirtied before the descriptor in it is written.
@@ -195,6 +202,7 @@ fn a_writable_clean_table_page_is_made_dirty() {
         assert_eq!(bench.load(table_page) & S2_WRITE, S2_WRITE);
         assert_eq!(bench.load(leaf1) & AF, AF);
     }
+    testpoint!(207);
 }
 
 /// Both stages, and the Access flags of all that is read on the way.
@@ -246,6 +254,7 @@ fn the_access_flag_of_a_block_is_in_its_descriptor() {
         output(bench.dma(&read(stream, 0x21_2340)));
         assert_eq!(bench.load(leaf) & AF, AF);
     }
+    testpoint!(208);
 }
 
 /// Point 209.
@@ -262,6 +271,7 @@ fn a_write_after_a_read_makes_dirty_although_the_tlb_is_warm() {
         let hit = bench.dma(&write(stream, 0x20_0000)).expect("mapped");
         assert!(matches!(hit.path, Path::Hit(_)), "the entry is of a dirty page now");
     }
+    testpoint!(209);
 }
 
 /// Point 210.
@@ -274,6 +284,7 @@ fn updates_are_in_memory_after_a_sync() {
         bench.command([0x11 | 7 << 48 | 1 << 32, 0]); // TLBI_NH_ASID, CMD_SYNC
         assert_eq!(bench.load(leaf) & (AF | READ_ONLY), AF);
     }
+    testpoint!(210);
 }
 
 /// Point 273.
@@ -287,6 +298,7 @@ fn fetching_a_cd_makes_no_page_dirty() {
         output(bench.dma(&write(stream, 0x20_0000)));
         assert_eq!(bench.load(page) & (AF | S2_WRITE), AF);
     }
+    testpoint!(273);
 }
 
 /// Tables that lie in each other: the leaf of stage 1 is its own stage 2 leaf. What dirties one

@@ -8,6 +8,7 @@ use common::{Bench, COMMANDS, Kind, MSI, STREAM_TABLE, Setup, Space, at, attribu
 use common::{read, with_substream, write};
 use smmu_arch::{Attributes, IdRegisters, MemoryType, Pa, Shareability, SubstreamId};
 use smmu_tables::Prot;
+use smmu_testpoint::testpoint;
 
 const NSNH_ALL: [u64; 2] = [0x30, 0];
 const FLAT: Space = Space { kind: Kind::Stage1, vmid: 1, asid: 7 };
@@ -47,6 +48,7 @@ fn a_command_queue_is_no_larger_than_idr1_says() {
     bench.write(at::CMDQ_PROD, 5); // entry 0 once more, and not the fifth
     bench.pump();
     assert_eq!((bench.read(at::CMDQ_CONS), bench.command_error()), (5, None));
+    testpoint!(15);
 }
 
 /// Point 17.
@@ -56,6 +58,7 @@ fn a_command_queue_is_aligned_to_its_size() {
     bench.write64(at::CMDQ_BASE, COMMANDS.0 | 0x3e0 | 6); // 64 entries of 16 bytes
     bench.write(at::CR0, common::CMDQEN);
     bench.command(NSNH_ALL);
+    testpoint!(17);
 }
 
 /// Point 38.
@@ -68,6 +71,7 @@ fn moving_prod_back_to_cons_takes_a_bad_command_out() {
     bench.write(at::GERRORN, 1);
     bench.pump();
     assert_eq!((bench.command_error(), bench.read(at::CMDQ_CONS) & 0xf_ffff), (None, 0));
+    testpoint!(38);
 }
 
 /// Points 13 and 41.
@@ -77,6 +81,7 @@ fn gerror_is_read_only_and_acknowledging_nothing_changes_nothing() {
     bench.write(at::GERROR, u32::MAX);
     bench.write(at::GERRORN, bench.read(at::GERROR));
     assert_eq!((bench.read(at::GERROR), bench.read(at::GERRORN)), (0, 0));
+    testpoint!(13, 41);
 }
 
 /// Point 42.
@@ -84,6 +89,7 @@ fn gerror_is_read_only_and_acknowledging_nothing_changes_nothing() {
 fn cfgi_of_a_stream_beyond_sidsize_is_legal() {
     let mut bench = Bench::new();
     bench.command(cfgi_ste(u32::MAX));
+    testpoint!(42);
 }
 
 /// Point 48.
@@ -93,6 +99,7 @@ fn sig_none_gives_no_signal() {
     bench.issue([0x46 | 7 << 32, MSI.0]);
     bench.pump();
     assert_eq!((bench.load(MSI), bench.pulses.lines.len(), bench.pulses.events), (0, 0, 0));
+    testpoint!(48);
 }
 
 /// Point 72.
@@ -105,6 +112,7 @@ fn the_stream_table_is_no_larger_than_sidsize() {
     bench.store(STREAM_TABLE.offset(64 * 64), &[1 | 4 << 1]);
     assert_eq!(output(bench.dma(&read(63, 0x40))), Pa(0x40));
     assert_eq!(bench.refusal(&read(64, 0x40)).0, "C_BAD_STREAMID");
+    testpoint!(72);
 }
 
 /// Point 87: MTCFG, MemAttr 5 and SHCFG 3 of a bypassed stream, where they can be overridden.
@@ -119,6 +127,7 @@ fn a_bypassed_stream_has_the_attributes_of_its_ste() {
         let granted = bench.dma(&read(1, 0x1234));
         assert_eq!((output(granted), attributes(granted)), (Pa(0x1234), expected));
     }
+    testpoint!(87);
 }
 
 /// Points 92 and 93: STRW counts in stage-1-only streams of an SMMU with EL2 worlds alone.
@@ -135,6 +144,7 @@ fn strw_is_looked_at_where_it_means_something() {
     edit_ste(&bench, stream, |ste| ste.strw = 2);
     let granted = bench.dma(&read(stream, 0x1000)).expect("EL1");
     assert_eq!(granted.space.map(|space| space.asid.0), Some(7), "an ASID: no EL2");
+    testpoint!(92, 93);
 }
 
 /// Points 90, 91, 94 to 111 and 129 to 135 at the device: an illegal structure is its own event,
@@ -151,6 +161,7 @@ fn an_illegal_structure_is_recorded_whatever_the_fault_policy() {
     bench.command(cfgi_ste(stream));
     let (name, event) = bench.refusal(&read(stream, 0x1000));
     assert_eq!((name.as_str(), event.map(|event| event.name())), ("C_BAD_STE", Some("C_BAD_STE")));
+    testpoint!(138, 278);
 }
 
 /// Points 276 and 277: STE before SubstreamID before CD.
@@ -164,6 +175,7 @@ fn configuration_errors_come_in_their_order() {
     edit_ste(&bench, stream, |ste| ste.strw = 3);
     bench.command(cfgi_ste(stream));
     assert_eq!(bench.refusal(&beyond).0, "C_BAD_STE");
+    testpoint!(276, 277);
 }
 
 /// Points 140 and 280: an IPS above the OAS is the OAS.
@@ -181,6 +193,7 @@ fn ips_above_the_oas_counts_as_the_oas() {
     edit_cd(&bench, stream, |cd| cd.tables[0].ttb |= 1 << 44);
     bench.command(cfgi_cd(stream));
     assert_eq!(bench.refusal(&read(stream, 0x2000)).0, "C_BAD_CD");
+    testpoint!(140, 233, 234, 280);
 }
 
 /// Points 225 and 226.
@@ -200,6 +213,7 @@ fn streams_share_entries_by_their_tags_alone() {
     bench.command([0x12 | 1 << 32 | 7 << 48, 0x1000]);
     assert!(!hit(bench.dma(&read(stream, 0x1000))));
     assert!(hit(bench.dma(&read(twin, 0x1000))));
+    testpoint!(225, 226);
 }
 
 /// Point 229: no table is cached, so a TLBI of the leaf is enough; Leaf = 0 is, anyway.
@@ -213,6 +227,7 @@ fn a_changed_table_pointer_is_followed_after_a_tlbi() {
     bench.store(Pa(root), &[bench.load(Pa(new))]);
     bench.command([0x12 | 1 << 32 | 7 << 48, 0x1000]);
     assert_eq!(output(bench.dma(&read(stream, 0x1000))), Pa(0xc000));
+    testpoint!(229);
 }
 
 /// Points 230 and 275. Without a TLBI the model walks again, as it may.
@@ -233,6 +248,7 @@ fn a_permission_or_an_access_flag_that_is_granted_is_seen() {
     bench.store(leaf, &[bench.load(leaf) & !(1 << 7)]);
     bench.command([0x12 | 1 << 32 | 7 << 48, 0x2000]);
     assert_eq!(output(bench.dma(&write(stream, 0x2000))), Pa(0xc000));
+    testpoint!(230, 275);
 }
 
 /// Points 238 and 239: from bypass to stage 1 without a break, and a break by V = 0.
@@ -250,6 +266,7 @@ fn a_stream_changes_without_a_break_if_one_word_decides() {
     bench.store(ste_at(stream), &[0]);
     bench.command(cfgi_ste(stream));
     assert_eq!(bench.refusal(&read(stream, 0x1000)).0, "C_BAD_STE");
+    testpoint!(238, 239);
 }
 
 /// Point 218: the combined entry goes by NH_ALL.
@@ -265,6 +282,7 @@ fn a_changed_stage_2_is_seen_by_nested_streams_after_both_tlbis() {
     bench.issue([0x2a | 1 << 32, 0x9000_1000]);
     bench.command([0x10 | 1 << 32, 0]);
     assert_eq!(output(bench.dma(&read(stream, 0x1000))), Pa(0xc000));
+    testpoint!(218);
 }
 
 /// Point 279.
@@ -277,6 +295,7 @@ fn an_ipa_beyond_stage_2_is_a_translation_fault_of_the_final_ipa() {
     let event = *event.expect("a record").kind.stage_event().expect("a stage fault");
     assert_eq!((name.as_str(), event.ipa.0), ("F_TRANSLATION", 1 << 40));
     assert_eq!(event.class.to_string(), "IN");
+    testpoint!(168, 279);
 }
 
 /// Points 282 and 198: like records are never merged, whatever STE.MEV says.
@@ -288,6 +307,7 @@ fn like_records_are_not_merged() {
         let _ = (bench.dma(&read(stream, 0x9000)), bench.dma(&read(stream, 0x9000)));
         assert!(bench.event().is_some() && bench.event().is_some() && bench.event().is_none());
     }
+    testpoint!(198, 282);
 }
 
 /// Points 123 to 125: SubstreamIDs 1, 65 and 1025.
@@ -316,6 +336,7 @@ fn substreams_find_their_cds_in_every_format() {
             smmu_arch::Transaction { substream: Some(SubstreamId(ssid)), ..read(stream, 0x1000) };
         assert_eq!(output(bench.dma(&transaction)), Pa(0xb000), "S1Fmt = {format}");
     }
+    testpoint!(123, 124, 125);
 }
 
 /// Point 161: INSTCFG = 3 makes reads instructions, and leaves writes what they are.
@@ -325,6 +346,7 @@ fn instcfg_concerns_reads_alone() {
     edit_ste(&bench, stream, |ste| ste.inst_cfg = smmu_arch::InstructionOverride::Instruction);
     assert_eq!(bench.refusal(&read(stream, 0x1000)).0, "F_PERMISSION", "the page is UXN");
     assert_eq!(output(bench.dma(&write(stream, 0x1000))), Pa(0xb000));
+    testpoint!(161);
 }
 
 /// Point 232.
@@ -337,4 +359,5 @@ fn a_level_1_descriptor_that_becomes_valid_is_followed_after_cfgi_ste() {
     bench.store(STREAM_TABLE, &[level2.0 | 1]);
     bench.command([0x03, 0]);
     assert_eq!(output(bench.dma(&read(0, 0x40))), Pa(0x40));
+    testpoint!(232);
 }

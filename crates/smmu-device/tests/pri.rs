@@ -13,6 +13,7 @@ use smmu_arch::{
 };
 use smmu_bus::InterruptLine;
 use smmu_device::{AtcOutcome, Progress};
+use smmu_testpoint::testpoint;
 
 const ENDPOINT: u32 = 3;
 const OVERFLOW: u32 = 1 << 31;
@@ -85,6 +86,7 @@ fn a_page_request_is_recorded_and_not_answered() {
     assert_eq!(bench.pulses.responses, []);
     let told = bench.background.0.iter().any(|(_, o)| *o == Observation::PageRequested(asked));
     assert!(told);
+    testpoint!(256);
 }
 
 /// Point 257, for a request without PASID.
@@ -98,6 +100,7 @@ fn a_full_queue_answers_success_to_the_last_request_of_a_group() {
     ask(&mut bench, &request(4));
     assert_eq!(bench.pulses.responses, [response(None, 4, PriResponse::Success)]);
     assert_eq!(bench.read(at::PRIQ_PROD), 2 | OVERFLOW, "OVFLG toggles once");
+    testpoint!(257);
 }
 
 /// Point 257, for requests with PASID: IDR3.PPS, STE.PPAR, and an STE that cannot be read.
@@ -127,6 +130,7 @@ fn the_pasid_of_an_automatic_response_follows_pps_and_ppar() {
     assert_eq!(answer(0, |_| {}), failure, "the STE is invalid");
     let unreadable = |bench: &Bench| bench.memory.fail(STREAM_TABLE.offset(64 * 3), 64);
     assert_eq!(answer(0, unreadable), failure);
+    testpoint!(257);
 }
 
 /// Point 258.
@@ -143,6 +147,7 @@ fn an_overflow_holds_back_records_until_it_is_acknowledged() {
     ask(&mut bench, &request(5));
     assert_eq!(bench.read(at::PRIQ_PROD), 3 | OVERFLOW);
     assert_eq!(record(&bench, 0).group, 5);
+    testpoint!(258);
 }
 
 /// Point 259. SMMUEN = 0 counts as PRIQEN = 0.
@@ -156,6 +161,7 @@ fn a_disabled_queue_answers_response_failure() {
         let expected = [response(None, 4, PriResponse::ResponseFailure)];
         assert_eq!(bench.pulses.responses, expected);
     }
+    testpoint!(259);
 }
 
 /// A Stop Marker is queued where there is room, and never answered.
@@ -229,6 +235,7 @@ fn a_pri_resp_goes_to_the_endpoint() {
     let sent = response(None, 0x101, PriResponse::Success);
     bench.command(Command::PriResp(sent).encode());
     assert_eq!(bench.pulses.responses, [sent]);
+    testpoint!(260);
 }
 
 fn atc_inv() -> AtcInv {
@@ -255,6 +262,7 @@ fn a_sync_waits_for_the_endpoint() {
     bench.smmu.atc_invalidation_ended(AtcOutcome::Completed);
     assert_eq!(bench.pump(), Progress::Idle);
     assert_eq!((bench.read(at::CMDQ_CONS), bench.load(MSI)), (2, 0x55));
+    testpoint!(253);
 }
 
 /// Point 254: an endpoint that answers Unsupported Request has nothing cached.
@@ -263,6 +271,7 @@ fn an_unsupported_invalidation_completes() {
     let mut bench = bench(0);
     bench.command(Command::AtcInv(atc_inv()).encode());
     assert_eq!(bench.pulses.invalidations, [atc_inv()]);
+    testpoint!(254);
 }
 
 /// Point 255, and what follows the acknowledge: the same CMD_SYNC runs again and completes.
@@ -278,6 +287,7 @@ fn a_timeout_fails_the_sync_that_waits() {
     assert_eq!(bench.pump(), Progress::Idle);
     assert_eq!(bench.pulses.invalidations.len(), 1, "it is not repeated");
     assert_eq!((bench.read(at::CMDQ_CONS) & 0xf_ffff, bench.load(MSI)), (2, 0x55));
+    testpoint!(255);
 }
 
 /// Nothing goes out while SMMUEN is 0.

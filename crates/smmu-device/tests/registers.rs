@@ -10,6 +10,7 @@ use common::{
 use smmu_arch::{Attributes, MemoryType, Pa, Shareability, Transaction};
 use smmu_bus::Mmio;
 use smmu_device::WorkOutcome;
+use smmu_testpoint::testpoint;
 
 fn after_reset() -> Bench {
     Bench::after_reset(Setup::default())
@@ -24,6 +25,7 @@ fn id_registers_read_as_configured_and_ignore_writes() {
         assert_eq!(bench.read(offset), value);
     }
     assert_eq!([0xff0, 0xff4, 0xff8, 0xffc].map(|at| bench.read(at)), [0x0d, 0xf0, 0x05, 0xb1]);
+    testpoint!(1);
 }
 
 #[test]
@@ -32,6 +34,7 @@ fn reset_leaves_everything_disabled() {
     for offset in [at::CR0, at::CR0ACK, at::IRQ_CTRL, at::GERROR, at::GERRORN] {
         assert_eq!(bench.read(offset), 0);
     }
+    testpoint!(3);
 }
 
 #[test]
@@ -66,6 +69,7 @@ fn a_64_bit_register_is_written_by_halves() {
     // Bits 63 and 61:48 do not exist at an OAS of 48 bits.
     bench.write(at::EVENTQ_BASE + 4, u32::MAX);
     assert_eq!(bench.read(at::EVENTQ_BASE + 4), 0x4000_ffff);
+    testpoint!(12);
 }
 
 #[test]
@@ -78,6 +82,7 @@ fn registers_of_features_that_do_not_exist_are_res0() {
     }
     bench.write(at::CR0, u32::MAX);
     assert_eq!(bench.read(at::CR0), SMMUEN | EVENTQEN | CMDQEN);
+    testpoint!(2);
 }
 
 #[test]
@@ -109,6 +114,7 @@ fn guarded_registers_ignore_writes_while_the_enable_is_set() {
         bench.write(offset, other);
         assert_eq!(bench.read(offset), other, "{offset:#x} without its enable");
     }
+    testpoint!(5, 6, 7, 8, 9);
 }
 
 #[test]
@@ -122,6 +128,7 @@ fn cr1_is_guarded_field_by_field() {
     bench.write(at::CR0, SMMUEN);
     bench.write(at::CR1, 0x03f);
     assert_eq!(bench.read(at::CR1), 0xfff, "QUEUE fields alone");
+    testpoint!(9);
 }
 
 #[test]
@@ -137,12 +144,14 @@ fn irq_cfg_is_guarded_by_its_enable() {
     bench.write64(at::EVENTQ_IRQ_CFG0, 0x3000);
     let targets = (bench.read(at::GERROR_IRQ_CFG0), bench.read(at::EVENTQ_IRQ_CFG0));
     assert_eq!(targets, (0x1000, 0x2000));
+    testpoint!(14);
 }
 
 #[test]
 fn enables_are_acknowledged_at_once() {
     let bench = Bench::new();
     assert_eq!(bench.read(at::CR0ACK), SMMUEN | EVENTQEN | CMDQEN);
+    testpoint!(2);
 }
 
 #[test]
@@ -197,6 +206,7 @@ fn eventq_irqen_0_is_acknowledged_when_the_interrupt_is_out() {
     assert_eq!(bench.read(at::IRQ_CTRLACK), 0b100);
     bench.pump();
     assert_eq!(bench.read(at::IRQ_CTRLACK), 0);
+    testpoint!(60);
 }
 
 fn finish(bench: &mut Bench, work: &mut smmu_device::Work) {
@@ -223,6 +233,7 @@ fn gbpa_changes_by_a_write_with_update_alone() {
     assert_eq!(bench.read(at::GBPA), 0);
     bench.write(at::GBPA, 1 << 31 | 1 << 20);
     assert_eq!(bench.read(at::GBPA), 1 << 20, "Update is done at once");
+    testpoint!(4, 10, 11);
 }
 
 #[test]
@@ -233,6 +244,7 @@ fn gbpa_abort_aborts_in_silence() {
     assert_eq!(output(bench.dma(&read(1, 0x1234))), Pa(0x1234));
     bench.write(at::GBPA, 1 << 31 | 1 << 20);
     assert_eq!(bench.refusal(&read(1, 0x1234)), ("silent".to_owned(), None));
+    testpoint!(61, 62);
 }
 
 #[test]
@@ -242,6 +254,7 @@ fn a_bypass_beyond_the_oas_aborts_in_silence() {
     bench.write(at::CR0, EVENTQEN);
     assert_eq!(output(bench.dma(&read(1, (1 << 48) - 1))), Pa((1 << 48) - 1));
     assert_eq!(bench.refusal(&read(1, 1 << 48)), ("silent".to_owned(), None));
+    testpoint!(63);
 }
 
 #[test]
@@ -249,6 +262,7 @@ fn gbpa_ignores_a_substream_id() {
     let mut bench = after_reset();
     let transaction = common::with_substream(read(1, 0x1234), 5);
     assert_eq!(output(bench.dma(&transaction)), Pa(0x1234));
+    testpoint!(64);
 }
 
 /// (GBPA without Update, the attributes of what passes)

@@ -11,6 +11,7 @@ use smmu_arch::{
     Ste, Transaction,
 };
 use smmu_tables::Prot;
+use smmu_testpoint::testpoint;
 
 const FLAT: Space = Space { kind: Kind::Stage1, vmid: 1, asid: 7 };
 const NESTED: Space = Space { kind: Kind::Nested, vmid: 1, asid: 7 };
@@ -70,6 +71,7 @@ fn pan_refuses_privileged_data_accesses_where_an_unprivileged_one_left_an_entry(
             ("read", "hit"),
         ],
     );
+    testpoint!(158);
 }
 
 #[test]
@@ -88,6 +90,7 @@ fn wxn_takes_execution_from_writable_pages() {
             ],
         );
     }
+    testpoint!(155, 159);
 }
 
 #[test]
@@ -98,6 +101,7 @@ fn a_refused_fetch_has_ind_in_its_record() {
     assert_eq!(name, "F_PERMISSION");
     let event = *event.expect("a record").kind.stage_event().expect("a stage fault");
     assert!(event.access.instruction && !event.access.is_write());
+    testpoint!(154);
 }
 
 /// APTable = 2 in the start table: no write below it, unless HAD0 = 1 and IDR3.HAD = 1.
@@ -114,6 +118,7 @@ fn had_frees_a_page_from_the_limits_of_its_tables() {
         bench.store(root, &[bench.load(root) | 1 << 62]);
         check(&mut bench, stream, &[("read", "walk"), ("write", write)]);
     }
+    testpoint!(156);
 }
 
 /// The page descriptor with output 0xb000: the only one.
@@ -210,6 +215,7 @@ fn s2ptw_refuses_a_cd_in_device_memory() {
             assert_eq!(output(bench.dma(&read(stream, PAGE))), Pa(0xb000));
         }
     }
+    testpoint!(172);
 }
 
 /// Stage 2 grants execution by privilege (XN = 1: unprivileged alone), also to hits.
@@ -230,4 +236,5 @@ fn execution_by_privilege_at_stage_2_holds_for_hits() {
             ("write", "F_PERMISSION"),
         ],
     );
+    testpoint!(173);
 }

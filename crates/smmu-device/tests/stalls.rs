@@ -10,6 +10,7 @@ use smmu_arch::{
 };
 use smmu_device::{Progress, Release, Response};
 use smmu_tables::Prot;
+use smmu_testpoint::testpoint;
 
 const STAGE1: Space = Space { kind: Kind::Stage1, vmid: 1, asid: 7 };
 const OTHER: Space = Space { kind: Kind::Stage1, vmid: 1, asid: 8 };
@@ -73,6 +74,7 @@ fn a_fault_with_s_1_is_recorded_as_a_stall_and_the_transaction_is_held() {
     let (event, _) = stall_record(&mut bench);
     assert_eq!(event.name(), "F_TRANSLATION");
     assert_eq!(bench.smmu.released(ticket), None, "nobody has decided");
+    testpoint!(183);
 }
 
 /// Point 184.
@@ -86,6 +88,7 @@ fn a_retry_after_the_mapping_was_made_goes_through_without_a_second_record() {
     assert_eq!(bench.smmu.released(ticket), Some(Release::Retry));
     assert_eq!(output(bench.dma(&read(stream, 0x1000))), Pa(0xb000));
     assert_eq!(bench.event(), None);
+    testpoint!(184);
 }
 
 /// Point 185.
@@ -100,6 +103,7 @@ fn a_retry_without_a_mapping_stalls_anew() {
     let (second, _) = stall_record(&mut bench);
     assert_ne!(ticket, again);
     assert_eq!(first.stalled(0), second.stalled(0));
+    testpoint!(185);
 }
 
 /// Point 186. (TERM_MODEL, action, what becomes of the transaction)
@@ -118,6 +122,7 @@ fn a_terminated_stall_aborts_or_reads_zero() {
         resume(&mut bench, stream, stag, action);
         assert_eq!(bench.smmu.released(ticket), Some(expected), "{term_model} {action}");
     }
+    testpoint!(186);
 }
 
 /// Point 187.
@@ -132,6 +137,7 @@ fn a_resume_of_another_stream_or_stag_has_no_effect() {
     assert_eq!(bench.command_error(), None);
     resume(&mut bench, stream, stag, ResumeAction::Abort);
     assert_eq!(bench.smmu.released(ticket), Some(Release::Abort));
+    testpoint!(187);
 }
 
 /// Points 188 and 193.
@@ -153,6 +159,7 @@ fn stags_are_distinct_and_no_more_than_stall_max_are_outstanding() {
     assert_eq!(third.kind.stage_event().map(|event| event.input.0), Some(0x3000));
     assert_eq!(again, one, "the STAG is free again");
     assert_eq!(bench.event(), None);
+    testpoint!(188, 193);
 }
 
 /// Point 189: the STE first terminates new traffic.
@@ -171,6 +178,7 @@ fn stall_term_aborts_the_stalls_of_one_stream() {
     assert_eq!((refused.fault, refused.response), (None, Response::Abort));
     // It found no STAG, so that the CMD_SYNC has it tried again: it is not aborted.
     assert_eq!(bench.smmu.released(spared), Some(Release::Retry));
+    testpoint!(189);
 }
 
 /// Point 190.
@@ -187,6 +195,7 @@ fn a_stage_2_fault_stalls_by_s2s() {
     let refused = bench.dma(&read(stream, 0x3000)).expect_err("not mapped");
     assert_eq!(refused.response, Response::Abort);
     assert!(!bench.event().expect("a record").is_stall());
+    testpoint!(190);
 }
 
 /// Point 192.
@@ -202,6 +211,7 @@ fn the_record_of_a_stall_waits_for_room() {
     let inputs = [first, second].map(|event| event.kind.stage_event().map(|event| event.input.0));
     assert_eq!(inputs, [Some(0x1000), Some(0x2000)]);
     assert!(!overflow_flag(&bench), "nothing was lost");
+    testpoint!(192);
 }
 
 /// Records of terminated transactions are lost beside those of stalls that wait.
@@ -272,6 +282,7 @@ fn clearing_smmuen_aborts_all_and_frees_the_stags() {
     stall(&mut bench, stream, 0x1000);
     stall(&mut bench, stream, 0x2000);
     assert_ne!(stall_record(&mut bench).1, stall_record(&mut bench).1, "both STAGs are free");
+    testpoint!(68);
 }
 
 /// External aborts and errors of the configuration never stall.

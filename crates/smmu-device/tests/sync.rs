@@ -8,6 +8,7 @@ use smmu_arch::{Observation, Pa};
 use smmu_bus::{Actor, Answer, InterruptLine, Memory, Step, serve_memory};
 use smmu_device::Progress;
 use smmu_tables::Prot;
+use smmu_testpoint::testpoint;
 
 const NSNH_ALL: [u64; 2] = [0x30, 0];
 const SYNC: [u64; 2] = [0x46, 0];
@@ -103,6 +104,7 @@ fn records_are_in_the_queue_before_it_completes() {
     bench.pump();
     let order: Vec<&Observation> = bench.background.0.iter().map(|(_, o)| o).collect();
     assert!(matches!(order[..], [Observation::EventRecorded(_), Observation::Synchronised]));
+    testpoint!(53);
 }
 
 /// Regression: the record was discarded, which was all that was waited for, and nobody looked again.
@@ -138,6 +140,7 @@ fn it_waits_for_a_record_under_way() {
         }
     };
     assert!(!bench.smmu.holds(condition));
+    testpoint!(53);
 }
 
 #[test]
@@ -147,6 +150,7 @@ fn sig_irq_writes_the_msi_and_pulses_the_wire() {
     bench.pump();
     assert_eq!(bench.load(MSI), 0xcafe_f00d);
     assert_eq!(bench.pulses.lines, [InterruptLine::CommandSync]);
+    testpoint!(44, 46);
 }
 
 #[test]
@@ -156,6 +160,7 @@ fn an_msi_writes_four_bytes() {
     bench.issue(sync(1, 7, MSI.0 + 4));
     bench.pump();
     assert_eq!(bench.load(MSI), 0x0000_0007_ffff_ffff);
+    testpoint!(46);
 }
 
 #[test]
@@ -164,6 +169,7 @@ fn sig_irq_without_an_address_is_the_wire_alone() {
     bench.issue(sync(1, 7, 0));
     bench.pump();
     assert_eq!(bench.pulses.lines, [InterruptLine::CommandSync]);
+    testpoint!(47);
 }
 
 #[test]
@@ -190,6 +196,7 @@ fn the_signal_comes_after_the_consumption() {
         }
     }
     assert_eq!(bench.load(MSI), 7);
+    testpoint!(46);
 }
 
 #[test]
@@ -198,6 +205,7 @@ fn sig_sev_wakes() {
     bench.issue(sync(2, 0, 0));
     bench.pump();
     assert_eq!((bench.pulses.events, bench.pulses.lines.len()), (1, 0));
+    testpoint!(49);
 }
 
 #[test]
@@ -207,6 +215,7 @@ fn sig_sev_without_idr0_sev_is_sig_none() {
     let mut bench = Bench::with(setup);
     bench.command(sync(2, 0, 0));
     assert_eq!(bench.pulses.events, 0);
+    testpoint!(49);
 }
 
 #[test]
@@ -217,6 +226,7 @@ fn an_aborted_msi_is_a_global_error_and_the_sync_is_consumed() {
     bench.pump();
     assert_eq!(bench.read(at::GERROR), 1 << 4);
     assert_eq!(bench.read(at::CMDQ_CONS), 2);
+    testpoint!(50);
 }
 
 /// The MSIs of earlier CMD_SYNCs are out when a later one completes.
@@ -228,6 +238,7 @@ fn the_msi_of_an_earlier_sync_is_written_before_a_later_one_completes() {
     bench.memory.fail(MSI, 8);
     bench.pump();
     assert_eq!((bench.load(MSI.offset(8)), bench.read(at::GERROR)), (2, 1 << 4));
+    testpoint!(54);
 }
 
 /// Section "TLB invalidation": a fill is dropped if a scope that took effect since covers it.

@@ -7,6 +7,7 @@ mod common;
 
 use common::{Setup, check, check_with};
 use smmu_arch::IdRegisters;
+use smmu_testpoint::testpoint;
 
 #[test]
 fn tlbi_nh_asid_removes_only_the_named_asid() {
@@ -31,6 +32,7 @@ fn a_stale_entry_is_used_until_it_is_invalidated() {
          cmd TLBI_NH_VA asid=7 0x1000; CMD_SYNC
          dma asid=7 0x1000 => F_TRANSLATION",
     );
+    testpoint!(51, 211, 227);
 }
 
 #[test]
@@ -41,6 +43,7 @@ fn a_fault_is_not_cached() {
          map asid=7 0x1000 -> 0x8000
          dma asid=7 0x1000 => 0x8000 walk",
     );
+    testpoint!(162);
 }
 
 #[test]
@@ -77,6 +80,7 @@ fn a_global_entry_serves_every_asid_and_survives_tlbi_nh_asid() {
          cmd TLBI_NH_VA asid=99 0x1000; CMD_SYNC
          dma asid=7 0x1000 => 0x8000 walk",
     );
+    testpoint!(213, 214);
 }
 
 #[test]
@@ -96,6 +100,7 @@ fn tlbi_nh_va_removes_one_page_of_one_asid_and_vaa_of_all() {
          dma asid=7 0x1000 => 0x8000 walk
          dma asid=8 0x1000 => 0xa000 walk",
     );
+    testpoint!(212, 215);
 }
 
 #[test]
@@ -148,6 +153,7 @@ fn tlbi_s2_ipa_removes_stage_2_entries_of_the_ipa_and_spares_combined_ones() {
          dma nested vmid=1 asid=3 0x5000 => 0xb000 hit
          dma s2 vmid=1 0x1000 => 0xb000 walk",
     );
+    testpoint!(217);
 }
 
 #[test]
@@ -164,6 +170,7 @@ fn tlbi_s12_vmall_removes_both_stages_of_the_vmid() {
          dma s2 vmid=1 0x1000 => 0xb000 walk
          dma nested vmid=1 asid=3 0x5000 => 0xb000 walk",
     );
+    testpoint!(216);
 }
 
 #[test]
@@ -184,6 +191,7 @@ fn tlbi_nsnh_all_removes_everything_but_el2_and_el2_all_only_that() {
          dma s2 vmid=2 0x1000 => 0x9000 hit
          dma el2 0x1000 => 0xa000 walk",
     );
+    testpoint!(219, 220);
 }
 
 #[test]
@@ -241,6 +249,7 @@ fn cr0_vmw_ignores_low_vmid_bits_of_invalidations_alone() {
          dma vmid=4 asid=7 0x1000 => 0x8000 walk
          dma vmid=5 asid=7 0x1000 => 0x9000 walk",
     );
+    testpoint!(223, 224);
 }
 
 #[test]
@@ -255,6 +264,7 @@ fn a_range_covers_num_plus_1_times_2_to_the_scale_granules() {
          dma asid=7 0x2000 => 0x9000 walk
          dma asid=7 0x5000 => 0xc000 walk",
     );
+    testpoint!(221);
 }
 
 #[test]

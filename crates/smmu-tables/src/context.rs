@@ -98,6 +98,7 @@ const fn align_down(address: u64, log2: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use smmu_testpoint::testpoint;
 
     fn table(format: CdFormat, log2size: u8) -> ContextTable {
         ContextTable { base: 0x8000_0000, log2size, format, address_bits: 44 }
@@ -118,6 +119,7 @@ mod tests {
         assert_eq!(small.from_l1(pointer, SubstreamId(0x7ff)), Ok(0x9001_3fc0));
         // Bits 15:12 of the pointer are RES0 for a leaf of 64K.
         assert_eq!(large.from_l1(pointer, SubstreamId(0x7ff)), Ok(0x9001_ffc0));
+        testpoint!(123, 124, 125);
     }
 
     #[test]

@@ -87,6 +87,7 @@ impl StreamTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use smmu_testpoint::testpoint;
 
     fn table(split: Option<u8>) -> StreamTable {
         StreamTable { base: Pa(0x8000_0000), log2size: 16, split, oas_bits: 44 }
@@ -102,6 +103,7 @@ mod tests {
         assert_eq!(at(0), Ok(SteLocation::Ste(Pa(0x8000_0000))));
         assert_eq!(at(0xffff), Ok(SteLocation::Ste(Pa(0x803f_ffc0))));
         assert_eq!(at(0x1_0000), Err(Fault::BadStreamId));
+        testpoint!(73);
     }
 
     #[test]
@@ -109,6 +111,7 @@ mod tests {
         let two = table(Some(8));
         assert_eq!(two.locate(StreamId(0x1234)), Ok(SteLocation::L1Std(Pa(0x8000_0090))));
         assert_eq!(two.from_l1(l1(9), StreamId(0x1234)), Ok(Pa(0x9000_0d00)));
+        testpoint!(77);
     }
 
     #[test]
@@ -119,6 +122,7 @@ mod tests {
         }
         assert_eq!(ste(3, 3), Ok(Pa(0x9000_00c0)));
         assert_eq!(ste(3, 4), Err(Fault::BadStreamId));
+        testpoint!(74, 75, 76, 79);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use common::*;
 use smmu_arch::StageFaultKind::{AccessFlag, AddressSize, Permission, Translation};
 use smmu_arch::*;
 use smmu_tables::{Walk, WalkAnswer, WalkStep, Walked, run};
+use smmu_testpoint::testpoint;
 
 const VA: u64 = 0x123_4567;
 const CD: u64 = 0x8000_0000;
@@ -115,6 +116,7 @@ fn stage_2_has_no_mapping_for_the_cd() {
     let fetch = Walk::stage2_only(&regime, Ipa(CD), FaultClass::Cd, READ);
     let found = run(fetch, &regime, &memory);
     assert_eq!(found, Err(s2(Translation, FaultClass::Cd, CD)));
+    testpoint!(168);
 }
 
 #[test]
@@ -123,6 +125,7 @@ fn stage_2_refuses_the_read_of_a_stage_1_table() {
         memory.set(s2_page(S1_L3), (S1_L3 + UP) | AF | S2_WRITE | S2_NORMAL | PAGE);
     });
     assert_eq!(found, s2(Permission, FaultClass::Tt, s1_l3_entry()));
+    testpoint!(167);
 }
 
 #[test]
@@ -158,6 +161,7 @@ fn a_bus_abort_on_a_stage_2_descriptor_has_the_class_of_its_ipa() {
     let regime = nested_regime();
     let fetch = Walk::stage2_only(&regime, Ipa(CD), FaultClass::Cd, READ);
     assert_eq!(run(fetch, &regime, &memory), Err(expected(CD, FaultClass::Cd)));
+    testpoint!(178);
 }
 
 #[test]
@@ -187,6 +191,7 @@ fn access_flag_comes_before_permission() {
     assert_eq!(nested_fault(change), s2(AccessFlag, FaultClass::In, LEAF + 0x567));
     regime.stage2.as_mut().unwrap().access_flag_fault_disabled = true;
     assert_eq!(fault_of(WRITE, &regime, change), s2(Permission, FaultClass::In, LEAF + 0x567));
+    testpoint!(150, 151, 174);
 }
 
 #[test]
@@ -216,6 +221,7 @@ fn an_output_of_stage_1_beyond_the_range_of_stage_2_is_a_translation_fault_of_st
     assert_eq!(found, s2(Translation, FaultClass::In, 1 << 40 | 0x567));
     let found = nested_fault(|memory| memory.set(S1_L1 + UP, 1 << 40 | TABLE));
     assert_eq!(found, s2(Translation, FaultClass::Tt, (1 << 40) + 9 * 8));
+    testpoint!(114);
 }
 
 #[test]
@@ -229,6 +235,7 @@ fn a_table_or_leaf_beyond_the_output_size_is_an_address_size_fault() {
     assert_eq!(fault_of(READ, &regime, table), s2(AddressSize, FaultClass::Tt, S1_L1));
     let leaf = |memory: &Words| memory.set(s2_page(LEAF), 1 << 40 | S2_RW | PAGE);
     assert_eq!(fault_of(READ, &regime, leaf), s2(AddressSize, FaultClass::In, LEAF + 0x567));
+    testpoint!(148);
 }
 
 #[test]
@@ -255,6 +262,7 @@ fn reserved_encodings_are_translation_faults() {
     let regime = regime(Some(stage1(root(S1_L1, 48, Granule::K4, 0))), None);
     let memory = Words::new(&[(S1_L1, LEAF | S1_RW | BLOCK)]);
     assert_eq!(walk(&regime, &memory, READ), Err(s1(Translation)));
+    testpoint!(144, 145);
 }
 
 // S2PTW.
@@ -280,6 +288,7 @@ fn a_protected_table_walk_refuses_device_memory() {
     let memory = nested_tables();
     device(LEAF)(&memory);
     assert!(walk(&regime, &memory, WRITE).is_ok());
+    testpoint!(172);
 }
 
 // Halves of the stage 1 range.
@@ -344,6 +353,7 @@ fn epd_disables_a_half_and_e0pd_its_unprivileged_accesses_before_any_read() {
     regime.stage1.as_mut().unwrap().low.root = None;
     assert_eq!(run(Walk::new(&regime, 0, privileged), &regime, &memory), Err(s1(Translation)));
     assert!(memory.reads.borrow().is_empty());
+    testpoint!(139);
 }
 
 // What the entry says.

@@ -8,6 +8,7 @@ use common::*;
 use proptest::prelude::*;
 use smmu_arch::*;
 use smmu_tables::{Walk, run};
+use smmu_testpoint::testpoint;
 
 /// Every kind of access: writes with InD are data.
 fn accesses() -> impl Iterator<Item = Access> {
@@ -178,6 +179,7 @@ fn access_permission_bits_of_stage_1() {
     assert_eq!(ap(false, true), "rxwr-w");
     assert_eq!(ap(true, false), "-x-rx-");
     assert_eq!(ap(true, true), "rx-rx-");
+    testpoint!(152, 153, 155, 270);
 }
 
 #[test]
@@ -207,6 +209,7 @@ fn tables_limit_what_is_below_unless_had() {
     let limited = Case { aptable: 3, uxn_table: true, ..OPEN };
     assert_eq!(rights(limited), "---rx-");
     assert_eq!(rights(Case { had: true, ..limited }), "rxwr-w");
+    testpoint!(157);
 }
 
 #[test]
@@ -257,5 +260,6 @@ proptest! {
             xn: two(14),
             xnx: bit(16),
         });
+        testpoint!(171);
     }
 }

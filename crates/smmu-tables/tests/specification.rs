@@ -6,6 +6,7 @@ use common::*;
 use serde::Deserialize;
 use smmu_arch::*;
 use smmu_tables::{Geometry, Walk, WalkAnswer, WalkStep, run};
+use smmu_testpoint::testpoint;
 
 #[derive(Deserialize)]
 struct Sheet {
@@ -134,6 +135,7 @@ fn every_stage_2_start_level_concatenates_its_tables() {
             assert_eq!(first_read(&regime, (1 << n) - 1), (last, row.level));
         }
     }
+    testpoint!(101, 102, 103, 104, 105, 177);
 }
 
 #[test]
@@ -167,6 +169,7 @@ fn worked_examples_read_the_entries_that_the_sheet_names() {
             assert_eq!(log2.map(|log2| 1 << log2), Some(example.concatenated));
         }
     }
+    testpoint!(147);
 }
 
 /// What a row says of the type that comes out over Write-Back and over Device-nGnRE of stage 1.

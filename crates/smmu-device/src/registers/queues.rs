@@ -150,6 +150,7 @@ impl RegisterFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use smmu_testpoint::testpoint;
 
     fn queue(log2size: u32, producer: u32, consumer: u32) -> Queue {
         Queue { base: Pa(0x1000), log2size, entry_bytes: 32, producer, consumer }
@@ -163,6 +164,7 @@ mod tests {
         assert_eq!(full.producer_entry(), Pa(0x1000 + 5 * 32));
         assert!(queue(3, 0xd, 0xd).is_empty());
         assert_eq!(full.advanced(0xf), 0);
+        testpoint!(18);
     }
 
     #[test]
