@@ -1,6 +1,7 @@
 //! Logs of a real driver.
 
 use proptest::prelude::*;
+use smmu_arch::{Cd, CdTable, Command, Granule, Resume, ResumeAction, Ste, StreamConfig, StreamId};
 use smmu_lab::log::{Kind, Line, LogReplay, LogReport, Place};
 use smmu_lab::replay::{Options, command, replay_log};
 use std::num::NonZeroUsize;
@@ -102,6 +103,88 @@ fn records_that_cannot_be_are_refused() {
     let long = r#"{"k":"dma","rw":"r","sid":1,"iova":0,"len":"0x100000000"}"#;
     assert!(cause(&[INIT, long]).contains("4294967296 bytes"));
     assert!(cause(&[&INIT.replace("0x10000\"", "0x10\"")]).len() > 10);
+}
+
+/// A line that stores words.
+fn stored(pa: u64, words: &[u64]) -> String {
+    format!(r#"{{"k":"mw","pa":{pa},"v":{words:?}}}"#)
+}
+
+fn written(offset: u64, bytes: u8, value: u64) -> String {
+    format!(r#"{{"k":"w","off":{offset},"sz":{bytes},"v":{value}}}"#)
+}
+
+/// A stream whose stage 1 faults stall, with one level of tables at 0x3000 that maps nothing; a
+/// Command queue at 0x4000 and an Event queue at 0x5000, both of 16 entries.
+fn stalling_stream() -> Vec<String> {
+    let ste =
+        Ste { valid: true, config: StreamConfig::Stage1, s1_context_ptr: 0x2000, ..Ste::default() };
+    let unused = Cd::default().tables[0];
+    let low = CdTable { tsz: 39, tg: Some(Granule::K4), ttb: 0x3000, ..unused };
+    let cd = Cd {
+        valid: true,
+        tables: [low, CdTable { epd: true, ..unused }],
+        ips: 5,
+        aa64: true,
+        s: true,
+        r: true,
+        a: true,
+        mair: 0xff,
+        ..Cd::default()
+    };
+    vec![
+        stored(0x1000, &ste.encode()),
+        stored(0x2000, &cd.encode()),
+        written(0x80, 8, 0x1000),
+        written(0x88, 4, 0),
+        written(0x90, 8, 0x4004),
+        written(0xa0, 8, 0x5004),
+        written(0x20, 4, 0xd),
+    ]
+}
+
+/// The record of a stalled read of stream 0 by another SMMU, which gave the STAG.
+fn stall_record(iova: u64, stag: u64) -> String {
+    let words = [0x10, 0, stag | 1 << 31, 0x208, iova, 0, 0, 0];
+    format!(r#"{{"k":"dw","pa":"0x5000","what":"evt","v":{words:?}}}"#)
+}
+
+/// CMD_RESUME with a retry, in the entry of the Command queue with this index.
+fn resumed(index: u64, stag: u16) -> [String; 3] {
+    let action = ResumeAction::Retry;
+    let resume = Command::Resume(Resume { stream: StreamId(0), stag, action }).encode();
+    let pa = 0x4000 + index * 16;
+    let command = format!(r#"{{"k":"cmd","pa":{pa},"d":{resume:?}}}"#);
+    [stored(pa, &resume), written(0x98, 4, index + 1), command]
+}
+
+/// Two pages stall one after the other, are mapped, and the access ends.
+#[test]
+fn a_stalled_access_is_begun_by_its_record_and_resumed_by_the_stag_of_the_log() {
+    let init = INIT.replace("0x84d749b", "0x04d749b").replace("0x10000\"", "0x400000\"");
+    let mut lines = vec![init];
+    lines.extend(stalling_stream());
+    for (index, iova, stag) in [(0, 0x20_0000, 0x77), (1, 0x40_0000, 0x55)] {
+        lines.push(stall_record(iova, stag));
+        // The block of 2 MiB, at the same address.
+        lines.push(stored(0x3000 + (iova >> 21) * 8, &[(iova & 0x20_0000) | 0x441]));
+        lines.extend(resumed(index, stag as u16));
+        let fault = r#""fault":0,"stalled":1"#;
+        let pa = iova & 0x20_0000;
+        lines.push(format!(
+            r#"{{"n":9,"k":"dma","rw":"r","sid":0,"iova":{iova},"len":4,{fault},"pas":[{pa}]}}"#
+        ));
+    }
+    let mut replay = LogReplay::default();
+    for (index, text) in lines.iter().enumerate() {
+        let line: Line = serde_json::from_str(text).expect("a record");
+        let place = Place { n: line.n, line: index + 1 };
+        replay.record(place, line.record).expect("a possible one");
+    }
+    let report = replay.finish().expect("a log");
+    assert!(report.agrees(), "{report}");
+    let compared = |kind| report.compared.get(&kind).map(|tally| tally.compared);
+    assert_eq!((compared(Kind::Event), compared(Kind::Access)), (Some(2), Some(2)), "{report}");
 }
 
 fn run_command(name: &str, content: &[u8], json: bool) -> (u8, String, String) {

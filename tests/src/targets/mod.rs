@@ -1,12 +1,16 @@
 //! What holds for any input: one function a target, which panics where it does not hold.
 
 mod encodings;
+mod events;
 mod files;
+mod operations;
 mod registers;
 mod walk;
 
 pub use encodings::{command_decode, event_decode, ste_cd_decode_check};
+pub use events::event_drain;
 pub use files::{machine_toml, replay_case, scenario_toml};
+pub use operations::{Operations, operations};
 pub use registers::registers_mmio;
 pub use walk::walk;
 
@@ -25,11 +29,18 @@ pub const TARGETS: &[Target] = &[
     Target { name: "event_decode", check: event_decode },
     Target { name: "ste_cd_decode_check", check: ste_cd_decode_check },
     Target { name: "registers_mmio", check: registers_mmio },
+    Target { name: "event_drain", check: event_drain },
+    Target { name: "operations", check: any_operations },
     Target { name: "walk", check: walk },
     Target { name: "machine_toml", check: machine_toml },
     Target { name: "replay_case", check: replay_case },
     Target { name: "scenario_toml", check: scenario_toml },
 ];
+
+/// [`operations`], of which only the end counts.
+pub fn any_operations(bytes: &[u8]) {
+    operations(bytes);
+}
 
 /// The target that is built to fail: on CMD_SYNC with CS = 1, behind a bit of every field that it
 /// needs. A fuzzer that does not find it within seconds is not fuzzing.
