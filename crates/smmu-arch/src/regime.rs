@@ -23,6 +23,17 @@ pub struct Regime {
     pub instruction_override: Option<bool>,
 }
 
+impl Regime {
+    /// Whether a walk may have to update descriptors: CD.HA or STE.S2HA.
+    #[inline(always)]
+    #[must_use]
+    pub const fn updates_by_hardware(&self) -> bool {
+        let first = matches!(&self.stage1, Some(Stage1Regime { hardware_access: true, .. }));
+        let second = matches!(&self.stage2, Some(Stage2Regime { hardware_access: true, .. }));
+        first || second
+    }
+}
+
 /// What the four recoverable faults lead to (section "Fault configuration (A, R, S bits)").
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FaultPolicy {

@@ -20,7 +20,7 @@ use smmu_arch::{
     Transaction, TransactionId,
 };
 use smmu_bus::{Actor, Answer, Memory, Observer, Request, Step, serve_memory};
-use smmu_tables::{Walk, WalkAnswer, WalkStep};
+use smmu_tables::{UpdatingWalk, Walk, WalkAnswer, WalkStep};
 use std::sync::Arc;
 
 /// Private lines of a port: a direct-mapped copy of the last configurations in use.
@@ -254,6 +254,9 @@ impl<O: Observer> Port<O> {
         else {
             unreachable!("the line was looked at");
         };
+        if regime.updates_by_hardware() {
+            return self.walk_updating(memory, transaction);
+        }
         let mut walk = Walk::new(regime, transaction.iova.0, access_of(transaction, regime));
         let mut answer = WalkAnswer::Start;
         let walked = loop {
@@ -262,22 +265,58 @@ impl<O: Observer> Port<O> {
                     self.observer.observe(&origin, &Observation::Fetched { pa, why });
                     answer = memory.read_word(pa).map_or(WalkAnswer::Aborted, WalkAnswer::Word);
                 }
-                WalkStep::Swap { pa, old, new, .. } => {
-                    let found = memory.compare_and_swap(pa, old, new);
-                    answer = found.map_or(WalkAnswer::Aborted, WalkAnswer::Swapped);
-                }
                 WalkStep::Done(walked) => break walked,
             }
         };
-        let mut outcome = match walked {
+        match walked {
             Ok(walked) => {
                 let structures = &self.smmu.structures;
                 let (fill, _) = structures.fill(Structure::MainTlb, walked.entry, self.begin);
                 self.observer.observe(&origin, &fill);
-                Ok(granted_by_walk(regime, &walked))
+                let granted = granted_by_walk(regime, &walked);
+                self.observe_granted(&origin, transaction, &granted);
+                Ok(granted)
             }
-            Err(fault) => Err(Refused::by_policy(fault, regime, transaction)),
+            Err(fault) => {
+                let refused = Refused::by_policy(fault, regime, transaction);
+                self.settled(transaction, Err(refused))
+            }
+        }
+    }
+
+    /// The same where the walk may have to update descriptors.
+    #[cold]
+    #[inline(never)]
+    fn walk_updating<M: Memory>(
+        &mut self,
+        memory: &M,
+        transaction: &Transaction,
+    ) -> TranslationOutcome {
+        let origin = self.origin();
+        let line = self.lines[slot(transaction)].as_ref().expect("the line was looked at");
+        let regime = *line.treatment.regime();
+        let walk = Walk::new(&regime, transaction.iova.0, access_of(transaction, &regime));
+        let walked = UpdatingWalk::new(walk).run(&regime, memory, |pa, why| {
+            self.observer.observe(&origin, &Observation::Fetched { pa, why });
+        });
+        let outcome = match walked {
+            Ok(walked) => {
+                let structures = &self.smmu.structures;
+                let (fill, _) = structures.fill(Structure::MainTlb, walked.entry, self.begin);
+                self.observer.observe(&origin, &fill);
+                Ok(granted_by_walk(&regime, &walked))
+            }
+            Err(fault) => Err(Refused::by_policy(fault, &regime, transaction)),
         };
+        self.settled(transaction, outcome)
+    }
+
+    #[cold]
+    fn settled(
+        &mut self,
+        transaction: &Transaction,
+        mut outcome: TranslationOutcome,
+    ) -> TranslationOutcome {
         self.settle(transaction, &mut outcome);
         outcome
     }

@@ -20,7 +20,9 @@ use smmu_arch::{
     Transaction,
 };
 use smmu_bus::{Actor, Answer, Request, Step};
-use smmu_tables::{Walk, WalkAnswer, WalkStep, Walked, lookup_input};
+use smmu_tables::{
+    UpdatingAnswer, UpdatingStep, UpdatingWalk, Walk, WalkAnswer, WalkStep, Walked, lookup_input,
+};
 
 /// A transaction that was let through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,6 +92,7 @@ enum Phase {
     Cd(Box<CdFetch>),
     LookUp,
     Walk(Walk),
+    UpdatingWalk(Box<UpdatingWalk>),
     Fill(Walked),
     Done,
 }
@@ -162,6 +165,12 @@ impl Translation {
         }
     }
 
+    /// HTTU, unless a look-up of ATOS inhibits it.
+    #[inline(always)]
+    fn updates_descriptors(&self) -> bool {
+        translating(&self.treatment).updates_by_hardware() && !self.purpose.inhibits_updates()
+    }
+
     /// Translation Requests and look-ups of ATOS do not look the TLB up.
     const fn walks_at_once(&self) -> bool {
         matches!(self.purpose, Purpose::Request(_) | Purpose::Lookup(_))
@@ -175,8 +184,8 @@ impl Translation {
         if let Some(hit) = hit.filter(|hit| hit.permissions.allows(access)) {
             return Ok(Step::Done(Ok(granted_by_hit(regime, &hit))));
         }
-        self.phase = Phase::Walk(Walk::new(regime, self.transaction.iova.0, access));
-        self.walk(WalkAnswer::Start)
+        let walk = Walk::new(regime, self.transaction.iova.0, access);
+        self.begin_walk(walk)
     }
 
     #[inline(always)]
@@ -184,35 +193,57 @@ impl Translation {
         let Phase::Walk(walk) = &mut self.phase else { unreachable!("only called in a walk") };
         match walk.step(translating(&self.treatment), answer) {
             WalkStep::Read { pa, why } => Ok(Step::Need(Request::Read { pa, words: 1, why })),
-            WalkStep::Swap { pa, old, new, why } => {
-                Ok(Step::Need(Request::CompareAndSwap { pa, old, new, why }))
-            }
             WalkStep::Done(Err(fault)) => self.walk_refused(fault),
-            WalkStep::Done(Ok(walked)) => {
-                if !self.purpose.is_untranslated() {
-                    self.keep_found(&walked);
-                }
-                if matches!(self.purpose, Purpose::Lookup(_)) {
-                    return Ok(Step::Done(Ok(granted_by_walk(
-                        translating(&self.treatment),
-                        &walked,
-                    ))));
-                }
-                self.phase = Phase::Fill(walked);
-                Ok(Step::Need(Request::Fill {
-                    structure: Structure::MainTlb,
-                    entry: walked.entry,
-                    begin: self.begin,
-                }))
-            }
+            WalkStep::Done(Ok(walked)) => self.walked(walked),
         }
+    }
+
+    /// The walk is at its end, and what it found may be used.
+    #[inline(always)]
+    fn walked(&mut self, walked: Walked) -> Next {
+        if !self.purpose.is_untranslated() {
+            self.keep_found(&walked);
+        }
+        if matches!(self.purpose, Purpose::Lookup(_)) {
+            let granted = granted_by_walk(translating(&self.treatment), &walked);
+            return Ok(Step::Done(Ok(granted)));
+        }
+        self.phase = Phase::Fill(walked);
+        Ok(Step::Need(Request::Fill {
+            structure: Structure::MainTlb,
+            entry: walked.entry,
+            begin: self.begin,
+        }))
+    }
+
+    /// Begins to walk; where descriptors may have to be updated, apart from all other walks.
+    #[inline(always)]
+    fn begin_walk(&mut self, walk: Walk) -> Next {
+        if self.updates_descriptors() {
+            return self.updating_walk(UpdatingWalk::new(walk), UpdatingAnswer::Start);
+        }
+        self.phase = Phase::Walk(walk);
+        self.walk(WalkAnswer::Start)
+    }
+
+    #[cold]
+    fn updating_walk(&mut self, mut walk: UpdatingWalk, answer: UpdatingAnswer) -> Next {
+        let request = match walk.step(translating(&self.treatment), answer) {
+            UpdatingStep::Read { pa, why } => Request::Read { pa, words: 1, why },
+            UpdatingStep::Swap { pa, old, new, why } => {
+                Request::CompareAndSwap { pa, old, new, why }
+            }
+            UpdatingStep::Done(Ok(walked)) => return self.walked(walked),
+            UpdatingStep::Done(Err(fault)) => return self.walk_refused(fault),
+        };
+        self.phase = Phase::UpdatingWalk(Box::new(walk));
+        Ok(Step::Need(request))
     }
 
     #[cold]
     fn walk_refused(&mut self, fault: Fault) -> Next {
         if let Some(walk) = self.attempt_after(&fault) {
-            self.phase = Phase::Walk(walk);
-            return self.walk(WalkAnswer::Start);
+            return self.begin_walk(walk);
         }
         Err(self.walk_fault(fault, translating(&self.treatment)))
     }
@@ -227,6 +258,10 @@ impl Translation {
                 self.looked_up(hit)
             }
             Phase::Walk(_) => self.walk(walk_answer(answer)),
+            Phase::UpdatingWalk(walk) => {
+                let walk = UpdatingWalk::clone(walk);
+                self.updating_walk(walk, updating_answer(answer))
+            }
             Phase::Fill(walked) => {
                 Ok(Step::Done(Ok(granted_by_walk(translating(&self.treatment), walked))))
             }
@@ -285,8 +320,17 @@ fn walk_answer(answer: Answer) -> WalkAnswer {
     match answer {
         Answer::Start => WalkAnswer::Start,
         Answer::Word(word) => WalkAnswer::Word(word),
-        Answer::Swapped(found) => WalkAnswer::Swapped(found),
         Answer::Aborted => WalkAnswer::Aborted,
+        other => unexpected(&other),
+    }
+}
+
+fn updating_answer(answer: Answer) -> UpdatingAnswer {
+    match answer {
+        Answer::Start => UpdatingAnswer::Start,
+        Answer::Word(word) => UpdatingAnswer::Word(word),
+        Answer::Swapped(found) => UpdatingAnswer::Swapped(found),
+        Answer::Aborted => UpdatingAnswer::Aborted,
         other => unexpected(&other),
     }
 }

@@ -63,4 +63,7 @@ pub use build::{
 };
 pub use context::{CdLocation, ContextTable};
 pub use stream::{SteLocation, StreamTable};
-pub use walk::{Walk, WalkAnswer, WalkStep, Walked, lookup_input, run};
+pub use walk::{
+    UpdatingAnswer, UpdatingStep, UpdatingWalk, Walk, WalkAnswer, WalkStep, Walked, lookup_input,
+    run,
+};

@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use smmu_arch::*;
-use smmu_tables::{Walk, WalkAnswer, WalkStep};
+use smmu_tables::{UpdatingAnswer, UpdatingStep, UpdatingWalk, Walk, WalkAnswer, WalkStep};
 
 const TOP: u64 = 0x1000;
 const DBM: u64 = 1 << 51;
@@ -18,11 +18,11 @@ fn updating(big_endian: bool) -> Regime {
     regime(Some(stage1), None)
 }
 
-/// A walk that was given the leaf, and the swap that it asks for.
-fn up_to_swap(regime: &Regime, access: Access, leaf: u64) -> (Walk, WalkStep) {
-    let mut walk = Walk::new(regime, 0, access);
-    walk.step(regime, WalkAnswer::Start);
-    let step = walk.step(regime, WalkAnswer::Word(leaf));
+/// A walk that was given the leaf, and what it asks for then.
+fn up_to_leaf(regime: &Regime, access: Access, leaf: u64) -> (UpdatingWalk, UpdatingStep) {
+    let mut walk = UpdatingWalk::new(Walk::new(regime, 0, access));
+    walk.step(regime, UpdatingAnswer::Start);
+    let step = walk.step(regime, UpdatingAnswer::Word(leaf));
     (walk, step)
 }
 
@@ -31,10 +31,10 @@ const WHY: Why = Why::Descriptor { stage: Stage::Stage1, level: 3 };
 #[test]
 fn the_access_flag_and_dirty_state_are_set_by_one_swap() {
     let (regime, new) = (updating(false), LEAF & !READ_ONLY | AF);
-    let (mut walk, step) = up_to_swap(&regime, WRITE, LEAF);
-    assert_eq!(step, WalkStep::Swap { pa: Pa(TOP), old: LEAF, new, why: WHY });
-    assert_eq!(walk.step(&regime, WalkAnswer::Start), step, "it asks again");
-    let WalkStep::Done(Ok(walked)) = walk.step(&regime, WalkAnswer::Swapped(LEAF)) else {
+    let (mut walk, step) = up_to_leaf(&regime, WRITE, LEAF);
+    assert_eq!(step, UpdatingStep::Swap { pa: Pa(TOP), old: LEAF, new, why: WHY });
+    assert_eq!(walk.step(&regime, UpdatingAnswer::Start), step, "it asks again");
+    let UpdatingStep::Done(Ok(walked)) = walk.step(&regime, UpdatingAnswer::Swapped(LEAF)) else {
         panic!("the update was made");
     };
     assert!(walked.entry.permissions.allows(WRITE));
@@ -43,37 +43,36 @@ fn the_access_flag_and_dirty_state_are_set_by_one_swap() {
 #[test]
 fn a_big_endian_descriptor_is_swapped_as_memory_holds_it() {
     let (old, new) = (LEAF.swap_bytes(), (LEAF | AF).swap_bytes());
-    let (_, step) = up_to_swap(&updating(true), READ, old);
-    assert_eq!(step, WalkStep::Swap { pa: Pa(TOP), old, new, why: WHY });
+    let (_, step) = up_to_leaf(&updating(true), READ, old);
+    assert_eq!(step, UpdatingStep::Swap { pa: Pa(TOP), old, new, why: WHY });
 }
 
 #[test]
 fn an_entry_of_a_clean_page_does_not_let_write() {
-    let regime = updating(false);
-    let (_, step) = up_to_swap(&regime, READ, LEAF | AF);
-    let WalkStep::Done(Ok(walked)) = step else { panic!("nothing is to be updated") };
+    let (_, step) = up_to_leaf(&updating(false), READ, LEAF | AF);
+    let UpdatingStep::Done(Ok(walked)) = step else { panic!("nothing is to be updated") };
     assert!(walked.entry.permissions.allows(READ) && !walked.entry.permissions.allows(WRITE));
 }
 
 #[test]
 fn a_descriptor_that_changed_is_walked_again() {
     let regime = updating(false);
-    let (mut walk, _) = up_to_swap(&regime, READ, LEAF);
-    let again = walk.step(&regime, WalkAnswer::Swapped(0));
-    assert_eq!(again, WalkStep::Read { pa: Pa(TOP), why: WHY });
-    let gone = walk.step(&regime, WalkAnswer::Word(0));
-    assert!(matches!(gone, WalkStep::Done(Err(_))), "it was unmapped meanwhile");
+    let (mut walk, _) = up_to_leaf(&regime, READ, LEAF);
+    let again = walk.step(&regime, UpdatingAnswer::Swapped(0));
+    assert_eq!(again, UpdatingStep::Read { pa: Pa(TOP), why: WHY });
+    let gone = walk.step(&regime, UpdatingAnswer::Word(0));
+    assert!(matches!(gone, UpdatingStep::Done(Err(_))), "it was unmapped meanwhile");
 }
 
 #[test]
 fn a_walk_ends_although_every_swap_finds_another_descriptor() {
     let regime = updating(false);
-    let (mut walk, mut step) = up_to_swap(&regime, READ, LEAF);
+    let (mut walk, mut step) = up_to_leaf(&regime, READ, LEAF);
     for _ in 0..1000 {
         let answer = match step {
-            WalkStep::Read { .. } => WalkAnswer::Word(LEAF),
-            WalkStep::Swap { .. } => WalkAnswer::Swapped(LEAF | 1 << 55),
-            WalkStep::Done(result) => return assert!(result.is_ok()),
+            UpdatingStep::Read { .. } => UpdatingAnswer::Word(LEAF),
+            UpdatingStep::Swap { .. } => UpdatingAnswer::Swapped(LEAF | 1 << 55),
+            UpdatingStep::Done(result) => return assert!(result.is_ok()),
         };
         step = walk.step(&regime, answer);
     }
@@ -83,16 +82,18 @@ fn a_walk_ends_although_every_swap_finds_another_descriptor() {
 #[test]
 fn a_swap_that_aborts_is_an_external_abort_of_the_walk() {
     let regime = updating(false);
-    let (mut walk, _) = up_to_swap(&regime, READ, LEAF);
+    let (mut walk, _) = up_to_leaf(&regime, READ, LEAF);
     let (stage, class) = (Stage::Stage1, FaultClass::Tt);
     let fault = Fault::WalkExternalAbort { stage, class, address: Pa(TOP) };
-    assert_eq!(walk.step(&regime, WalkAnswer::Aborted), WalkStep::Done(Err(fault)));
+    let step = walk.step(&regime, UpdatingAnswer::Aborted);
+    assert_eq!(step, UpdatingStep::Done(Err(fault)));
 }
 
+/// A plain walk takes updates as made.
 #[test]
-fn assumed_updates_are_not_made() {
+fn a_plain_walk_updates_nothing() {
     let regime = updating(false);
-    let mut walk = Walk::new(&regime, 0, WRITE).assuming_updates();
+    let mut walk = Walk::new(&regime, 0, WRITE);
     walk.step(&regime, WalkAnswer::Start);
     let step = walk.step(&regime, WalkAnswer::Word(LEAF));
     assert!(matches!(step, WalkStep::Done(Ok(_))), "{step:?}");

@@ -3,7 +3,7 @@
 //! Architecture: chapter "ATS and PRI", with its table of responses to Translation Requests, and
 //! section "Translated transactions". A request never stalls, and CD.A and CD.R do not govern it.
 
-use super::{Next, Phase, Refused, Response, Translation, Treatment, bypass, overridden_by};
+use super::{Next, Refused, Response, Translation, Treatment, bypass, overridden_by};
 use super::{access_of, translating};
 use crate::atos::Lookup;
 use crate::regime::regime;
@@ -55,6 +55,11 @@ impl Purpose {
     pub(crate) fn request(request: &TranslationRequest) -> Self {
         let next = Some(if request.no_write { Attempt::Read } else { Attempt::Write });
         Self::Request(Box::new(Request { request: *request, split: false, next, found: None }))
+    }
+
+    /// GATOS_ADDR.HTTUI.
+    pub(crate) fn inhibits_updates(&self) -> bool {
+        matches!(self, Self::Lookup(lookup) if lookup.assumes_updates)
     }
 
     pub(crate) const fn is_untranslated(&self) -> bool {
@@ -272,7 +277,6 @@ impl Translation {
             _ => self.attempt(),
         };
         let Some(walk) = walk else { return Err(Refused::silent()) };
-        self.phase = Phase::Walk(walk);
-        self.walk(smmu_tables::WalkAnswer::Start)
+        self.begin_walk(walk)
     }
 }

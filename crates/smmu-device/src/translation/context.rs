@@ -2,14 +2,14 @@
 //!
 //! Architecture: sections "Context descriptor table lookup" and "CD".
 
-use super::{Next, Phase, Translation, Treatment, unexpected, walk_answer};
+use super::{Next, Phase, Translation, Treatment, unexpected, updating_answer};
 use crate::regime::regime;
 use smmu_arch::{
     Access, Cd, ConfigEntry, ConfigKey, Direction, Fault, FaultClass, Ipa, L1Cd, Pa, Regime, Ste,
     StreamConfig, SubstreamId, Why,
 };
 use smmu_bus::{Answer, Request, Step};
-use smmu_tables::{CdLocation, ContextTable, Walk, WalkAnswer, WalkStep};
+use smmu_tables::{CdLocation, ContextTable, UpdatingAnswer, UpdatingStep, UpdatingWalk, Walk};
 
 /// The look-up of a CD.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub(super) struct CdFetch {
 #[derive(Clone, Debug)]
 enum CdPhase {
     LookUp,
-    Walk(Walk),
+    Walk(UpdatingWalk),
     Read,
     Fill,
 }
@@ -68,7 +68,7 @@ impl Translation {
         match (&fetch.phase, answer) {
             (CdPhase::LookUp, Answer::Configuration(Some(words))) => self.cd_found(&words),
             (CdPhase::LookUp, Answer::Configuration(None)) => self.locate_cd(),
-            (CdPhase::Walk(_), answer) => self.cd_walk(walk_answer(answer)),
+            (CdPhase::Walk(_), answer) => self.cd_walk(updating_answer(answer)),
             (CdPhase::Read, Answer::Word(word)) => self.l1cd_read(word),
             (CdPhase::Read, Answer::Words(words)) => {
                 fetch.phase = CdPhase::Fill;
@@ -117,24 +117,26 @@ impl Translation {
         }
         let access = Access::data(Direction::Read);
         let walk = Walk::stage2_only(&fetch.stage2, Ipa(address), FaultClass::Cd, access);
-        fetch.phase = CdPhase::Walk(walk);
-        self.cd_walk(WalkAnswer::Start)
+        fetch.phase = CdPhase::Walk(UpdatingWalk::new(walk));
+        self.cd_walk(UpdatingAnswer::Start)
     }
 
-    fn cd_walk(&mut self, answer: WalkAnswer) -> Next {
+    fn cd_walk(&mut self, answer: UpdatingAnswer) -> Next {
         let fetch = self.cd_fetch();
         let CdPhase::Walk(walk) = &mut fetch.phase else { unreachable!("only called in a walk") };
-        match walk.step(&fetch.stage2, answer) {
-            WalkStep::Read { pa, why } => Ok(Step::Need(Request::Read { pa, words: 1, why })),
-            WalkStep::Swap { pa, old, new, why } => {
-                Ok(Step::Need(Request::CompareAndSwap { pa, old, new, why }))
+        let request = match walk.step(&fetch.stage2, answer) {
+            UpdatingStep::Read { pa, why } => Request::Read { pa, words: 1, why },
+            // The Access flags of stage 2 on the way to the CD are set before it is read.
+            UpdatingStep::Swap { pa, old, new, why } => {
+                Request::CompareAndSwap { pa, old, new, why }
             }
-            WalkStep::Done(Ok(walked)) => self.read_cd(walked.output),
-            WalkStep::Done(Err(fault)) => {
+            UpdatingStep::Done(Ok(walked)) => return self.read_cd(walked.output),
+            UpdatingStep::Done(Err(fault)) => {
                 let stage2 = fetch.stage2;
-                Err(self.walk_fault(fault, &stage2))
+                return Err(self.walk_fault(fault, &stage2));
             }
-        }
+        };
+        Ok(Step::Need(request))
     }
 
     fn read_cd(&mut self, pa: Pa) -> Next {

@@ -55,8 +55,7 @@ impl Translation {
         let regime = translating(&self.treatment);
         let access = access_of(&self.transaction, regime);
         let walk = Walk::new(regime, self.transaction.iova.0, access);
-        let walk = if lookup.stages == Stages::First { walk.up_to_stage1() } else { walk };
-        if lookup.assumes_updates { walk.assuming_updates() } else { walk }
+        if lookup.stages == Stages::First { walk.up_to_stage1() } else { walk }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What comes out of a walk: the leaves of both stages and the entry made from them.
 
 use super::attributes::combined;
+use super::update::Noting;
 use super::{Walk, WalkStep, Walked};
 use smmu_arch::{
     AddressSpace, Asid, Attributes, EntryKind, Granule, Ipa, Leaf, Pa, Permissions, Regime,
@@ -36,10 +37,10 @@ impl Stage1Result {
 /// The smallest entry: the size of one that no leaf bounds.
 const SMALLEST_LOG2: u8 = 12;
 
-impl Walk {
+impl<N: Noting> Walk<N> {
     /// Ends a walk whose last stage is stage 1.
     #[inline(always)]
-    pub(super) fn finish_stage1(&mut self, regime: &Regime) -> WalkStep {
+    pub(super) fn finish_stage1(&self, regime: &Regime) -> WalkStep {
         let result = self.result1;
         let size = result.leaf.map_or(SMALLEST_LOG2, |leaf| leaf.span_log2);
         self.done(regime, result.output, size, StageRights::ALL, result.attributes, None)
@@ -48,7 +49,7 @@ impl Walk {
     /// Ends a walk with the leaf of stage 2 for its last IPA.
     #[inline(always)]
     pub(super) fn finish_stage2(
-        &mut self,
+        &self,
         regime: &Regime,
         stage2: &Stage2Regime,
         word: Stage2LeafWord,
@@ -65,7 +66,7 @@ impl Walk {
 
     #[inline(always)]
     fn done(
-        &mut self,
+        &self,
         regime: &Regime,
         output: u64,
         size_log2: u8,
@@ -90,9 +91,6 @@ impl Walk {
             ipa: Ipa(self.result1.output),
             fetches: self.fetches,
         };
-        if self.updates.is_some() {
-            return self.begin_updates(walked);
-        }
         WalkStep::Done(Ok(walked))
     }
 

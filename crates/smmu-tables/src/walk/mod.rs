@@ -18,10 +18,11 @@ mod stage2;
 mod update;
 
 pub use input::lookup_input;
+pub use update::{UpdatingAnswer, UpdatingStep, UpdatingWalk};
 
 use self::entry::Stage1Result;
 use self::rights::TableLimits;
-use self::update::Updates;
+use self::update::{Noting, Pending};
 use smmu_arch::{Access, Fault, FaultClass, Ipa, Pa, Regime, Stage, TlbEntry, Why};
 use smmu_bus::Memory;
 
@@ -32,9 +33,7 @@ pub enum WalkAnswer {
     Start,
     /// The word read, as the number that little-endian memory holds.
     Word(u64),
-    /// The value that a swap found.
-    Swapped(u64),
-    /// The read or swap met an external abort.
+    /// The read met an external abort.
     Aborted,
 }
 
@@ -45,17 +44,6 @@ pub enum WalkStep {
     Read {
         /// Address, aligned to 8 bytes.
         pa: Pa,
-        /// Stage and level of the descriptor.
-        why: Why,
-    },
-    /// It replaces the descriptor at `pa` by a hardware update, if it still is `old`.
-    Swap {
-        /// Address, aligned to 8 bytes.
-        pa: Pa,
-        /// The descriptor that was read.
-        old: u64,
-        /// The same with its Access flag set or made dirty.
-        new: u64,
         /// Stage and level of the descriptor.
         why: Why,
     },
@@ -80,8 +68,12 @@ pub struct Walked {
 /// A walk in progress: a plain value that can be cloned and carried on with later.
 ///
 /// The regime is not kept inside. Hand the same one to every step.
+///
+/// Hardware updates (HTTU) count as made, and are not: what comes out may be more accessed or dirty
+/// than memory. An [`UpdatingWalk`] makes them, and is the walk to fill a TLB from where
+/// [`Regime::updates_by_hardware`]. `N` is its own affair.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Walk {
+pub struct Walk<N = ()> {
     phase: Phase,
     /// What the stage 2 walk in progress is for.
     class: FaultClass,
@@ -94,8 +86,6 @@ pub struct Walk {
     /// The address belongs to TTB1.
     high: bool,
     extent: Extent,
-    /// Hardware updates count as made, and are not.
-    assumes_updates: bool,
     /// Stage 2 lets the last table of stage 1 be written.
     table_writable: bool,
     access: Access,
@@ -108,8 +98,8 @@ pub struct Walk {
     /// Input of the stage 2 walk in progress.
     ipa: u64,
     result1: Stage1Result,
-    /// Updates to be made at the end; there is none without HTTU.
-    updates: Option<Box<Updates>>,
+    /// Updates to be made at the end.
+    updates: N,
 }
 
 /// Which stages of the regime take part.
@@ -130,7 +120,6 @@ enum Phase {
     BeginStage2,
     Stage1,
     Stage2,
-    Update,
 }
 
 impl Walk {
@@ -156,6 +145,27 @@ impl Walk {
         Self { phase: Phase::BeginStage2, extent: Extent::Stage2, ..walk }
     }
 
+    /// The same walk, which notes the hardware updates that it leads to.
+    fn noting_updates(self) -> Walk<Pending> {
+        Walk {
+            phase: self.phase,
+            class: self.class,
+            level1: self.level1,
+            level2: self.level2,
+            fetches: self.fetches,
+            high: self.high,
+            extent: self.extent,
+            table_writable: self.table_writable,
+            access: self.access,
+            limits: self.limits,
+            input: self.input,
+            wanted: self.wanted,
+            ipa: self.ipa,
+            result1: self.result1,
+            updates: None,
+        }
+    }
+
     #[inline(always)]
     fn begin_at(input: u64, class: FaultClass, access: Access, regime: &Regime) -> Self {
         Self {
@@ -166,7 +176,6 @@ impl Walk {
             fetches: 0,
             high: false,
             extent: Extent::All,
-            assumes_updates: false,
             table_writable: true,
             access,
             limits: TableLimits::NONE,
@@ -174,7 +183,7 @@ impl Walk {
             wanted: 0,
             ipa: 0,
             result1: Stage1Result::bypass(input, regime),
-            updates: None,
+            updates: (),
         }
     }
 
@@ -184,14 +193,9 @@ impl Walk {
     pub fn up_to_stage1(self) -> Self {
         Self { extent: Extent::Stage1, ..self }
     }
+}
 
-    /// The same walk without hardware updates: where one would be made it counts as made. What
-    /// comes out may be more accessed or dirty than memory, and is not for a TLB.
-    #[must_use]
-    pub fn assuming_updates(self) -> Self {
-        Self { assumes_updates: true, ..self }
-    }
-
+impl<N: Noting> Walk<N> {
     /// Takes the answer to the last read and says what comes next. Not to be called again after
     /// [`WalkStep::Done`].
     #[inline(always)]
@@ -201,9 +205,8 @@ impl Walk {
             (Phase::Stage2, WalkAnswer::Word(word)) => self.stage2_descriptor(regime, word),
             (Phase::Begin, _) => self.begin(regime),
             (Phase::BeginStage2, _) => self.begin_stage2(regime, self.input, self.class),
-            (Phase::Update, answer) => self.update(regime, answer),
             (_, WalkAnswer::Aborted) => Err(self.external_abort()),
-            (_, WalkAnswer::Start | WalkAnswer::Swapped(_)) => Ok(self.ask_again()),
+            (_, WalkAnswer::Start) => Ok(self.ask_again()),
         };
         next.unwrap_or_else(|fault| WalkStep::Done(Err(fault)))
     }
@@ -251,7 +254,8 @@ impl Walk {
     }
 }
 
-/// Carries a walk through to its end, answering every read from `memory` at once.
+/// Carries a walk through to its end, answering every read from `memory` at once. Hardware updates
+/// count as made: see [`UpdatingWalk::run`].
 ///
 /// # Errors
 /// The fault of the access.
@@ -262,10 +266,6 @@ pub fn run<M: Memory>(mut walk: Walk, regime: &Regime, memory: &M) -> Result<Wal
         match walk.step(regime, answer) {
             WalkStep::Read { pa, .. } => {
                 answer = memory.read_word(pa).map_or(WalkAnswer::Aborted, WalkAnswer::Word);
-            }
-            WalkStep::Swap { pa, old, new, .. } => {
-                let found = memory.compare_and_swap(pa, old, new);
-                answer = found.map_or(WalkAnswer::Aborted, WalkAnswer::Swapped);
             }
             WalkStep::Done(result) => return result,
         }

@@ -4,13 +4,14 @@ use super::attributes::stage1_attributes;
 use super::entry::{Stage1Result, leaf_of, output_limit};
 use super::input::{half_of, is_high, next_entry, start_entry, table_for};
 use super::rights::stage1_rights;
+use super::update::{self, Met, Noting, Updated};
 use super::{Extent, Phase, Walk, WalkStep};
 use smmu_arch::{
     DescriptorKind, Fault, FaultClass, Ipa, Regime, Stage, Stage1LeafWord, Stage1Regime,
     StageFault, StageFaultKind, StageRights, TableRoot, descriptor_address, descriptor_kind,
 };
 
-impl Walk {
+impl<N: Noting> Walk<N> {
     #[inline(always)]
     pub(super) fn begin_stage1(
         &mut self,
@@ -51,7 +52,7 @@ impl Walk {
             }
             DescriptorKind::Leaf => {
                 self.result1 = self.stage1_leaf(stage1, root, word, output_52)?;
-                if stage1.hardware_access {
+                if N::NOTES && stage1.hardware_access {
                     self.update_stage1(stage1, word)?;
                 }
                 if self.extent == Extent::Stage1 {
@@ -60,6 +61,29 @@ impl Walk {
                 self.begin_stage2(regime, self.result1.output, FaultClass::In)
             }
         }
+    }
+
+    /// Notes the hardware update of a leaf that permits the access.
+    #[inline(always)]
+    fn update_stage1(&mut self, stage1: &Stage1Regime, word: u64) -> Result<(), Fault> {
+        let met = Met {
+            pa: self.wanted,
+            stage: Stage::Stage1,
+            level: self.level1,
+            class: FaultClass::Tt,
+            writes: self.access.is_write(),
+        };
+        let pending = self.updates.take();
+        let Some(Updated { pending, stays_clean }) =
+            update::stage1(pending, met, word, stage1, self.table_writable)
+        else {
+            return Err(refused_update(self.ipa));
+        };
+        self.updates.put(pending);
+        if stays_clean {
+            self.result1.rights = self.result1.rights.without(StageRights::WRITE);
+        }
+        Ok(())
     }
 
     /// Checks a leaf: address size, then Access flag, then permission.
@@ -121,6 +145,18 @@ fn output(
         return Err(fault(StageFaultKind::AddressSize));
     }
     Ok(address)
+}
+
+/// Stage 2 does not let the descriptor of stage 1 be written (TTRnW = 0).
+#[cold]
+fn refused_update(ipa: u64) -> Fault {
+    Fault::Stage(StageFault {
+        kind: StageFaultKind::Permission,
+        stage: Stage::Stage2,
+        class: FaultClass::Tt,
+        ipa: Ipa(ipa),
+        descriptor_write: true,
+    })
 }
 
 /// Faults of stage 1 are those of the input itself: class IN, no IPA.

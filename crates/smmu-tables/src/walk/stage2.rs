@@ -4,13 +4,14 @@ use super::attributes::stage2_is_device;
 use super::entry::output_limit;
 use super::input::{next_entry, start_entry};
 use super::rights::stage2_rights;
+use super::update::{self, Met, Noting, Updated};
 use super::{Phase, Walk, WalkStep};
 use smmu_arch::{
     Access, DescriptorKind, Direction, Fault, FaultClass, Ipa, Regime, Stage, Stage2LeafWord,
     Stage2Regime, StageFault, StageFaultKind, StageRights, descriptor_address, descriptor_kind,
 };
 
-impl Walk {
+impl<N: Noting> Walk<N> {
     /// Takes an IPA to stage 2. Without stage 2 it is the output.
     #[inline(always)]
     pub(super) fn begin_stage2(
@@ -56,7 +57,7 @@ impl Walk {
                 let block = self.stage2_output(stage2, word, shift, output_52)?;
                 let leaf = Stage2LeafWord::from(word);
                 let mut rights = self.check_stage2(stage2, leaf)?;
-                if stage2.hardware_access {
+                if N::NOTES && stage2.hardware_access {
                     rights = self.update_stage2(stage2, word, rights);
                 }
                 if self.class == FaultClass::Tt {
@@ -67,6 +68,28 @@ impl Walk {
                 Ok(self.finish_stage2(regime, stage2, leaf, block, rights))
             }
         }
+    }
+
+    /// Notes the hardware update of a leaf that permits the access; gives the rights of the entry
+    /// made from it.
+    #[inline(always)]
+    fn update_stage2(
+        &mut self,
+        stage2: &Stage2Regime,
+        word: u64,
+        rights: StageRights,
+    ) -> StageRights {
+        let met = Met {
+            pa: self.wanted,
+            stage: Stage::Stage2,
+            level: self.level2,
+            class: self.class,
+            writes: self.access.is_write(),
+        };
+        let Updated { pending, stays_clean } =
+            update::stage2(self.updates.take(), met, word, stage2);
+        self.updates.put(pending);
+        if stays_clean { rights.without(StageRights::WRITE) } else { rights }
     }
 
     /// Access flag first, then permission; a protected table walk refuses Device memory.
@@ -111,7 +134,7 @@ impl Walk {
     }
 
     #[cold]
-    pub(super) fn stage2_fault(&self, kind: StageFaultKind) -> Fault {
+    fn stage2_fault(&self, kind: StageFaultKind) -> Fault {
         Fault::Stage(StageFault {
             kind,
             stage: Stage::Stage2,

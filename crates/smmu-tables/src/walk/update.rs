@@ -5,13 +5,16 @@
 //! fault: first those of stage 2 leaves that map stage 1 tables, then that of the stage 1 leaf,
 //! then that of the stage 2 leaf of the output. One that finds another descriptor than was read
 //! starts the walk over.
+//!
+//! A walk without updates is compiled apart, and pays nothing for them.
 
 use super::rights::{is_clean1, is_clean2};
-use super::{Extent, Phase, Walk, WalkAnswer, WalkStep, Walked};
+use super::{Walk, WalkAnswer, WalkStep, Walked};
 use smmu_arch::{
     Fault, FaultClass, Pa, Regime, Stage, Stage1LeafWord, Stage1Regime, Stage2LeafWord,
-    Stage2Regime, StageFault, StageFaultKind, StageRights, Why,
+    Stage2Regime, Why,
 };
+use smmu_bus::Memory;
 
 /// Walks that are started over before the updates count as made. Software that changes descriptors
 /// under a walk gets this many chances; only tables that lie in each other need more, as two
@@ -20,26 +23,76 @@ const RESTARTS_MAX: u8 = 16;
 
 /// What is to be written at the end of a walk.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub(super) struct Updates {
+pub struct Updates {
     swaps: Vec<Swap>,
     /// How many were made.
     made: usize,
-    restarts: u8,
     /// What would make the stage 2 leaf that maps the last table of stage 1 dirty.
     table: Option<Swap>,
-    /// The result of the walk, once it is at its end.
-    walked: Option<Walked>,
+}
+
+/// Updates that a walk has noted.
+pub(super) type Pending = Option<Box<Updates>>;
+
+/// Where a walk notes its updates: [`Pending`], or nowhere.
+pub trait Noting {
+    /// They are noted.
+    const NOTES: bool;
+
+    /// What was noted so far.
+    fn take(&mut self) -> Pending;
+
+    /// Gives it back.
+    fn put(&mut self, pending: Pending);
+}
+
+impl Noting for () {
+    const NOTES: bool = false;
+
+    fn take(&mut self) -> Pending {
+        None
+    }
+
+    fn put(&mut self, _: Pending) {}
+}
+
+impl Noting for Pending {
+    const NOTES: bool = true;
+
+    fn take(&mut self) -> Pending {
+        Self::take(self)
+    }
+
+    fn put(&mut self, pending: Pending) {
+        *self = pending;
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Swap {
-    pa: u64,
+    leaf: Met,
     /// As memory holds them.
     old: u64,
     new: u64,
-    stage: Stage,
-    class: FaultClass,
-    level: i8,
+}
+
+/// A leaf that a walk has met.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Met {
+    pub(super) pa: u64,
+    pub(super) stage: Stage,
+    pub(super) level: i8,
+    /// What it was read for.
+    pub(super) class: FaultClass,
+    /// The input itself is written.
+    pub(super) writes: bool,
+}
+
+/// What a leaf comes to.
+pub(super) struct Updated {
+    pub(super) pending: Pending,
+    /// The leaf is writable-clean and stays so: the entry made from it must not let write.
+    pub(super) stays_clean: bool,
 }
 
 impl Updates {
@@ -48,7 +101,8 @@ impl Updates {
         if swap.old == swap.new {
             return;
         }
-        let again = |other: &&mut Swap| (other.pa, other.stage) == (swap.pa, Stage::Stage2);
+        let again =
+            |other: &&mut Swap| (other.leaf.pa, other.leaf.stage) == (swap.leaf.pa, Stage::Stage2);
         match self.swaps.iter_mut().find(again) {
             Some(other) => other.new |= swap.new,
             None => self.swaps.push(swap),
@@ -56,134 +110,200 @@ impl Updates {
     }
 }
 
-impl Walk {
-    /// The leaf of stage 1 permits the access: what is to be updated in it, and what entry may be
-    /// made from it.
-    #[cold]
-    pub(super) fn update_stage1(&mut self, stage1: &Stage1Regime, word: u64) -> Result<(), Fault> {
-        let leaf = Stage1LeafWord::from(word);
-        let clean = is_clean1(leaf, stage1);
-        let dirties = clean && self.access.is_write();
-        if self.assumes_updates {
-            return Ok(());
+/// A leaf of stage 1 permits the access: what is to be updated in it. `None` where stage 2 does not
+/// let it be written.
+#[cold]
+pub(super) fn stage1(
+    mut pending: Pending,
+    met: Met,
+    word: u64,
+    regime: &Stage1Regime,
+    table_writable: bool,
+) -> Option<Updated> {
+    let leaf = Stage1LeafWord::from(word);
+    let clean = is_clean1(leaf, regime);
+    let dirties = clean && met.writes;
+    let updated = leaf.with_af(true).with_ap_read_only(leaf.ap_read_only() && !dirties);
+    let (old, new) = in_memory(word, updated.into(), regime.big_endian);
+    if old != new {
+        if !table_writable {
+            return None;
         }
-        if clean && !dirties {
-            self.result1.rights = self.result1.rights.without(StageRights::WRITE);
-        }
-        let updated = leaf.with_af(true).with_ap_read_only(leaf.ap_read_only() && !dirties);
-        let (old, new) = in_memory(word, updated.into(), stage1.big_endian);
-        if old == new {
-            return Ok(());
-        }
-        if !self.table_writable {
-            return Err(self.refused_update());
-        }
-        let (stage, class) = (Stage::Stage1, FaultClass::Tt);
-        let swap = Swap { pa: self.wanted, old, new, stage, class, level: self.level1 };
-        let updates = self.updates.get_or_insert_default();
+        let updates = pending.get_or_insert_default();
         if let Some(table) = updates.table {
             updates.add(table);
         }
-        updates.add(swap);
-        Ok(())
+        updates.add(Swap { leaf: met, old, new });
+    }
+    Some(Updated { pending, stays_clean: clean && !dirties })
+}
+
+/// A leaf of stage 2 permits the access: what is to be updated in it. What stage 1 is read from
+/// stays clean until stage 1 is written.
+#[cold]
+pub(super) fn stage2(mut pending: Pending, met: Met, word: u64, regime: &Stage2Regime) -> Updated {
+    let leaf = Stage2LeafWord::from(word);
+    let clean = is_clean2(leaf, regime);
+    let dirties = clean && met.class == FaultClass::In && met.writes;
+    let swap = |write: bool| {
+        let updated = leaf.with_af(true).with_write(leaf.write() || write);
+        let (old, new) = in_memory(word, updated.into(), regime.big_endian);
+        Swap { leaf: met, old, new }
+    };
+    let updates = pending.get_or_insert_default();
+    updates.add(swap(dirties));
+    let is_table = met.class == FaultClass::Tt;
+    if is_table {
+        updates.table = Some(swap(clean));
+    }
+    Updated { pending, stays_clean: clean && !dirties && !is_table }
+}
+
+/// A walk that makes its hardware updates before it is done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UpdatingWalk {
+    /// As it began: it may have to begin again.
+    first: Walk,
+    walk: Walk<Pending>,
+    /// What the walk came to, once updates are made.
+    walked: Option<Walked>,
+    updates: Box<Updates>,
+    restarts: u8,
+}
+
+/// What an updating walk is handed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UpdatingAnswer {
+    /// The first step. Later it makes the walk ask for the same again.
+    Start,
+    /// The word read, as the number that little-endian memory holds.
+    Word(u64),
+    /// The value that a swap found.
+    Swapped(u64),
+    /// The read or swap met an external abort.
+    Aborted,
+}
+
+/// What an updating walk says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UpdatingStep {
+    /// It needs the 8 bytes at `pa`.
+    Read {
+        /// Address, aligned to 8 bytes.
+        pa: Pa,
+        /// Stage and level of the descriptor.
+        why: Why,
+    },
+    /// The descriptor at `pa` is to be replaced, if it still is `old`.
+    Swap {
+        /// Address, aligned to 8 bytes.
+        pa: Pa,
+        /// The descriptor that was read.
+        old: u64,
+        /// The same with its Access flag set or made dirty.
+        new: u64,
+        /// Stage and level of the descriptor.
+        why: Why,
+    },
+    /// It is done. The access is permitted by all stages and the descriptors say so, or this is its
+    /// fault.
+    Done(Result<Walked, Fault>),
+}
+
+impl UpdatingWalk {
+    /// `walk` with its updates, from its start.
+    #[must_use]
+    pub fn new(walk: Walk) -> Self {
+        Self {
+            walk: walk.clone().noting_updates(),
+            first: walk,
+            walked: None,
+            updates: Box::default(),
+            restarts: 0,
+        }
     }
 
-    /// The leaf of stage 2 permits the access: what is to be updated in it, and the rights of the
-    /// entry made from it. What stage 1 is read from stays clean until stage 1 is written.
-    #[cold]
-    pub(super) fn update_stage2(
-        &mut self,
-        stage2: &Stage2Regime,
-        word: u64,
-        rights: StageRights,
-    ) -> StageRights {
-        if self.assumes_updates {
-            return rights;
+    /// Takes the answer to the last request and says what comes next. Not to be called again after
+    /// [`UpdatingStep::Done`].
+    pub fn step(&mut self, regime: &Regime, answer: UpdatingAnswer) -> UpdatingStep {
+        if self.walked.is_some() {
+            return self.answered(regime, answer);
         }
-        let leaf = Stage2LeafWord::from(word);
-        let clean = is_clean2(leaf, stage2);
-        let dirties = clean && self.class == FaultClass::In && self.access.is_write();
-        let (pa, class, level) = (self.wanted, self.class, self.level2);
-        let swap = |leaf: Stage2LeafWord| {
-            let (old, new) = in_memory(word, leaf.into(), stage2.big_endian);
-            Swap { pa, old, new, stage: Stage::Stage2, class, level }
+        let answer = match answer {
+            UpdatingAnswer::Word(word) => WalkAnswer::Word(word),
+            UpdatingAnswer::Aborted => WalkAnswer::Aborted,
+            UpdatingAnswer::Start | UpdatingAnswer::Swapped(_) => WalkAnswer::Start,
         };
-        let accessed = leaf.with_af(true);
-        let update = swap(accessed.with_write(leaf.write() || dirties));
-        let dirtying = swap(accessed.with_write(leaf.write() || clean));
-        let updates = self.updates.get_or_insert_default();
-        updates.add(update);
-        if self.class == FaultClass::Tt {
-            updates.table = Some(dirtying);
-            return rights;
-        }
-        if clean && !dirties { rights.without(StageRights::WRITE) } else { rights }
-    }
-
-    /// The walk is at its end: makes the updates.
-    #[cold]
-    pub(super) fn begin_updates(&mut self, walked: Walked) -> WalkStep {
-        self.phase = Phase::Update;
-        let updates = self.updates.get_or_insert_default();
-        updates.walked = Some(walked);
-        updates.made = 0;
-        self.next_update()
-    }
-
-    #[cold]
-    fn next_update(&mut self) -> WalkStep {
-        let updates = self.updates.get_or_insert_default();
-        match (updates.swaps.get(updates.made), updates.walked) {
-            (Some(&Swap { pa, old, new, stage, level, .. }), _) => {
-                self.wanted = pa;
-                WalkStep::Swap { pa: Pa(pa), old, new, why: Why::Descriptor { stage, level } }
+        match self.walk.step(regime, answer) {
+            WalkStep::Read { pa, why } => UpdatingStep::Read { pa, why },
+            WalkStep::Done(Ok(walked)) => {
+                self.walked = Some(walked);
+                self.updates = Noting::take(&mut self.walk.updates).unwrap_or_default();
+                self.next()
             }
-            (None, Some(walked)) => WalkStep::Done(Ok(walked)),
-            (None, None) => unreachable!("updates are made when the walk is at its end"),
+            WalkStep::Done(fault) => UpdatingStep::Done(fault),
         }
     }
 
     /// Takes the answer to a swap.
-    #[cold]
-    pub(super) fn update(
-        &mut self,
-        regime: &Regime,
-        answer: WalkAnswer,
-    ) -> Result<WalkStep, Fault> {
-        let updates = self.updates.get_or_insert_default();
-        let swap = updates.swaps.get(updates.made).copied();
+    fn answered(&mut self, regime: &Regime, answer: UpdatingAnswer) -> UpdatingStep {
+        let swap = self.updates.swaps.get(self.updates.made).copied();
         match (answer, swap) {
-            (WalkAnswer::Swapped(found), Some(swap)) if found == swap.old => updates.made += 1,
-            (WalkAnswer::Swapped(_), _) if updates.restarts < RESTARTS_MAX => {
-                return self.start_over(regime);
+            (UpdatingAnswer::Swapped(found), Some(swap)) if found == swap.old => {
+                self.updates.made += 1;
             }
-            (WalkAnswer::Swapped(_), _) => updates.made = updates.swaps.len(),
-            (WalkAnswer::Aborted, Some(Swap { pa, stage, class, .. })) => {
-                return Err(Fault::WalkExternalAbort { stage, class, address: Pa(pa) });
+            (UpdatingAnswer::Swapped(_), _) if self.restarts < RESTARTS_MAX => {
+                // The descriptor has changed since it was read.
+                self.restarts += 1;
+                self.walked = None;
+                self.walk = self.first.clone().noting_updates();
+                return self.step(regime, UpdatingAnswer::Start);
+            }
+            (UpdatingAnswer::Swapped(_), _) => self.updates.made = self.updates.swaps.len(),
+            (UpdatingAnswer::Aborted, Some(Swap { leaf: Met { pa, stage, class, .. }, .. })) => {
+                let fault = Fault::WalkExternalAbort { stage, class, address: Pa(pa) };
+                return UpdatingStep::Done(Err(fault));
             }
             _ => {}
         }
-        Ok(self.next_update())
+        self.next()
     }
 
-    /// The descriptor has changed since it was read.
-    fn start_over(&mut self, regime: &Regime) -> Result<WalkStep, Fault> {
-        let restarts = self.updates.as_ref().map_or(0, |updates| updates.restarts) + 1;
-        let fresh = Self::begin_at(self.input, self.class, self.access, regime);
-        let updates = Some(Box::new(Updates { restarts, ..Updates::default() }));
-        let (fetches, extent) = (self.fetches, self.extent);
-        *self = Self { fetches, extent, updates, ..fresh };
-        if extent == Extent::Stage2 {
-            return self.begin_stage2(regime, self.input, self.class);
+    /// The next swap, or the result.
+    fn next(&self) -> UpdatingStep {
+        match (self.updates.swaps.get(self.updates.made), self.walked) {
+            (Some(&Swap { leaf: Met { pa, stage, level, .. }, old, new }), _) => {
+                UpdatingStep::Swap { pa: Pa(pa), old, new, why: Why::Descriptor { stage, level } }
+            }
+            (None, Some(walked)) => UpdatingStep::Done(Ok(walked)),
+            (None, None) => unreachable!("updates are made when the walk is at its end"),
         }
-        self.begin(regime)
     }
 
-    /// Stage 2 does not let the descriptor of stage 1 be written (TTRnW = 0).
-    fn refused_update(&self) -> Fault {
-        match self.stage2_fault(StageFaultKind::Permission) {
-            Fault::Stage(fault) => Fault::Stage(StageFault { descriptor_write: true, ..fault }),
-            other => other,
+    /// Carries the walk through to its end, answering everything from `memory` at once; `fetched`
+    /// hears of every read.
+    ///
+    /// # Errors
+    /// The fault of the access.
+    #[cold]
+    pub fn run<M: Memory>(
+        mut self,
+        regime: &Regime,
+        memory: &M,
+        mut fetched: impl FnMut(Pa, Why),
+    ) -> Result<Walked, Fault> {
+        let mut answer = UpdatingAnswer::Start;
+        loop {
+            answer = match self.step(regime, answer) {
+                UpdatingStep::Read { pa, why } => {
+                    fetched(pa, why);
+                    memory.read_word(pa).map_or(UpdatingAnswer::Aborted, UpdatingAnswer::Word)
+                }
+                UpdatingStep::Swap { pa, old, new, .. } => memory
+                    .compare_and_swap(pa, old, new)
+                    .map_or(UpdatingAnswer::Aborted, UpdatingAnswer::Swapped),
+                UpdatingStep::Done(result) => return result,
+            };
         }
     }
 }
