@@ -28,7 +28,7 @@ pub(super) struct CdFetch {
 #[derive(Clone, Debug)]
 enum CdPhase {
     LookUp,
-    Walk(UpdatingWalk),
+    Walk(Box<UpdatingWalk>),
     Read,
     Fill,
 }
@@ -117,7 +117,7 @@ impl Translation {
         }
         let access = Access::data(Direction::Read);
         let walk = Walk::stage2_only(&fetch.stage2, Ipa(address), FaultClass::Cd, access);
-        fetch.phase = CdPhase::Walk(UpdatingWalk::new(walk));
+        fetch.phase = CdPhase::Walk(Box::new(UpdatingWalk::new(walk)));
         self.cd_walk(UpdatingAnswer::Start)
     }
 
