@@ -4,7 +4,7 @@
 
 use crate::{
     AddressSpace, Command, CommandError, ConfigKey, Epoch, Event, Fault, Invalidation, Pa,
-    PageRequest, PortId, SmmuId, Structure, TlbEntry, Transaction, TranslationCompletion,
+    PageRequest, PortId, SmmuId, StreamId, Structure, TlbEntry, Transaction, TranslationCompletion,
     TranslationRequest, Why,
 };
 
@@ -116,6 +116,8 @@ pub enum Observation {
         /// Why.
         fault: Fault,
     },
+    /// An ATS Translation Request or Translated transaction of the stream entered.
+    AtsBegan(StreamId),
     /// An ATS Translation Request was completed.
     AtsCompleted {
         /// The request.

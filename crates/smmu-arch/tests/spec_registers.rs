@@ -4,8 +4,8 @@ mod spec_tables;
 
 use serde::Deserialize;
 use smmu_arch::registers::{
-    AccessRule, CmdqBase, CmdqCons, Cr0, Cr1, GatosPar, GatosParFault, Guard, Page, REGISTERS,
-    Register, RegisterInfo, StrtabBase, StrtabBaseCfg, VatosPar,
+    AccessRule, CmdqBase, CmdqCons, Cr0, Cr1, GatosPar, GatosParFault, Guard, PMCG_ROWS,
+    PMCG_SINGLE, Page, REGISTERS, Register, RegisterInfo, StrtabBase, StrtabBaseCfg, VatosPar,
 };
 use smmu_arch::{Features, IdRegisters};
 use smmu_testpoint::testpoint;
@@ -291,4 +291,23 @@ fn pinned_words() {
     assert_eq!((cons.rd(), cons.err()), (7, 2));
     assert_eq!((Cr1::QUEUE_MASK, Cr1::TABLE_MASK), (0x03f, 0xfc0));
     testpoint!(82, 83);
+}
+
+/// The page of a counter group: names and offsets.
+#[test]
+fn the_registers_of_a_counter_group_stand_where_the_rows_say() {
+    let rows = rows();
+    let rows = rows.iter().filter(|row| row.name.starts_with("PMCG_"));
+    let single = PMCG_SINGLE.iter().map(|&(name, offset, bytes, _)| (name, offset, Some(bytes)));
+    let known: Vec<_> =
+        single.chain(PMCG_ROWS.iter().map(|&(name, offset, ..)| (name, offset, None))).collect();
+    let mut count = 0;
+    for row in rows {
+        let found = known.iter().find(|(name, ..)| *name == row.name);
+        let (_, offset, bytes) = found.unwrap_or_else(|| panic!("{} is missing", row.name));
+        assert_eq!(*offset, u64::from(row.offset), "{}", row.name);
+        assert!(bytes.is_none_or(|bytes| u32::from(bytes) * 8 == row.width), "{}", row.name);
+        count += 1;
+    }
+    assert_eq!(count, known.len());
 }

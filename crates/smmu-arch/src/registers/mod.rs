@@ -8,6 +8,7 @@ mod control;
 mod id;
 mod interrupts;
 mod macros;
+mod pmcg;
 mod presence;
 mod queues;
 mod stream_table;
@@ -26,6 +27,7 @@ pub use interrupts::{
     EventqIrqCfg0, EventqIrqCfg1, EventqIrqCfg2, Gerror, GerrorIrqCfg0, GerrorIrqCfg1,
     GerrorIrqCfg2, Gerrorn, IrqCtrl, IrqCtrlAck, PriqIrqCfg0, PriqIrqCfg1, PriqIrqCfg2,
 };
+pub use pmcg::{PMCG_COUNTERS_MAX, PMCG_ROWS, PMCG_SINGLE, PmcgRegister};
 pub use queues::{
     CmdqBase, CmdqCons, CmdqProd, EventqBase, EventqCons, EventqProd, PriqBase, PriqCons, PriqProd,
 };

@@ -2,7 +2,9 @@
 
 use super::Port;
 use crate::translation::{Purpose, Translation, TranslationOutcome};
-use smmu_arch::{Access, Observation, Transaction, TranslationCompletion, TranslationRequest};
+use smmu_arch::{
+    Access, Observation, StreamId, Transaction, TranslationCompletion, TranslationRequest,
+};
 use smmu_bus::{Memory, Observer};
 
 impl<O: Observer> Port<O> {
@@ -25,8 +27,7 @@ impl<O: Observer> Port<O> {
     /// Begins a Translation Request for a runner that answers its requests one by one. It is in
     /// flight until [`Port::end`], after [`Port::finish_request`].
     pub fn start_request(&mut self, request: &TranslationRequest) -> Translation {
-        self.enter();
-        self.refresh();
+        self.enter_ats(request.stream);
         let purpose = Purpose::request(request);
         Translation::new(request.transaction(), self.begin, self.globals, purpose)
     }
@@ -72,8 +73,7 @@ impl<O: Observer> Port<O> {
 
     /// Begins a Translated transaction for a runner that answers its requests one by one.
     pub fn start_translated(&mut self, transaction: &Transaction) -> Translation {
-        self.enter();
-        self.refresh();
+        self.enter_ats(transaction.stream);
         let access = Access::data(transaction.access.direction);
         let plain = Transaction { substream: None, access, ..*transaction };
         Translation::new(plain, self.begin, self.globals, Purpose::Translated)
@@ -94,5 +94,12 @@ impl<O: Observer> Port<O> {
         let observed = Observation::AtsTranslated { transaction, output, fault };
         let origin = self.origin();
         self.observer.observe(&origin, &observed);
+    }
+
+    fn enter_ats(&mut self, stream: StreamId) {
+        self.enter();
+        self.refresh();
+        let origin = self.origin();
+        self.observer.observe(&origin, &Observation::AtsBegan(stream));
     }
 }
