@@ -1,6 +1,7 @@
 //! The functional runner's part of an SMMU: background work done at once, on the caller's thread.
 
-use crate::smmu::{Smmu, Work};
+use crate::smmu::Smmu;
+use crate::work::Work;
 use smmu_bus::{
     Actor, Answer, AtcAnswer, Condition, Memory, Message, Observer, Outputs, Request, Step,
     serve_memory,

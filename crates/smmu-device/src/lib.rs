@@ -39,6 +39,7 @@
 mod atc;
 mod atos;
 mod command_queue;
+mod control;
 mod event_queue;
 mod functional;
 mod globals;
@@ -53,6 +54,7 @@ mod smmu;
 mod stalls;
 mod structures;
 mod translation;
+mod work;
 
 pub use atc::AtcOutcome;
 pub use atos::{AtosLookup, AtosOutcome};
@@ -64,8 +66,9 @@ pub use notification::{Notifier, NotifyOutcome};
 pub use pmcg::{Metered, Pmcg, PmcgConfig, PmcgEvent, PmcgInterrupt};
 pub use port::{NoSuchPort, Port};
 pub use pri_queue::{PageRequestOutcome, PageRequestWriter, Responder};
-pub use smmu::{Smmu, SmmuConfig, Work, WorkOutcome};
+pub use smmu::{Smmu, SmmuConfig};
 pub use smmu_cache::Resident;
 pub use stalls::Release;
 pub use structures::StructureSizes;
 pub use translation::{Granted, Refused, Response, Translation, TranslationOutcome};
+pub use work::{Work, WorkOutcome};

@@ -62,8 +62,11 @@ pub const PMCG_SINGLE: &[Single] = &[
     ("PMCG_IRQ_CFG2", 0xE64, 4, PmcgRegister::InterruptAttributes),
 ];
 
+type Row = (&'static str, u64, bool, fn(u8) -> PmcgRegister);
+
 /// Name, offset of the first, and whether it has the width of a counter.
-pub const PMCG_ROWS: &[(&str, u64, bool, fn(u8) -> PmcgRegister)] = &[
+#[rustfmt::skip]
+pub const PMCG_ROWS: &[Row] = &[
     ("PMCG_EVCNTRn", 0x000, true, PmcgRegister::Counter),
     ("PMCG_EVTYPERn", 0x400, false, PmcgRegister::EventType),
     ("PMCG_SVRn", 0x600, true, PmcgRegister::Shadow),
