@@ -135,9 +135,10 @@ impl Pmcg {
         Self { config, counting: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
-    /// Time has passed, in cycles.
-    pub fn pass(&self, cycles: u64) {
-        self.count(PmcgEvent::Cycle, None, cycles);
+    /// The clock of the counter group ticked: whoever keeps the time says how often, for the
+    /// device has none.
+    pub fn pass(&self, ticks: u64) {
+        self.count(PmcgEvent::Cycle, None, ticks);
     }
 
     /// The interrupt that became due, if any; it is told once.

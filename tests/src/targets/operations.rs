@@ -106,7 +106,7 @@ pub fn operations(bytes: &[u8]) -> Operations {
     let (mut endpoints, mut tally) = (Endpoints::default(), Tally::default());
     let (mut held, mut done) = (VecDeque::new(), Operations::default());
     let mut draw = Draw::new(bytes);
-    if draw.byte() % 8 != 0 {
+    if !draw.byte().is_multiple_of(8) {
         set_up(&smmu, &memory);
     }
     while !draw.is_empty() {
@@ -217,15 +217,15 @@ fn command(smmu: &Smmu, memory: &Ram, draw: &mut Draw<'_>) -> u64 {
     memory.write_words(Pa(at), &words).expect("RAM");
     smmu.mmio_write(PROD, 4, (prod + 1) & ((2 << COMMANDS_LOG2) - 1));
     // Whoever drives it acknowledges errors, most times.
-    if draw.byte() % 4 != 0 {
+    if !draw.byte().is_multiple_of(4) {
         smmu.mmio_write(0x64, 4, smmu.mmio_read(0x60, 4));
     }
     at
 }
 
 fn store(memory: &Ram, draw: &mut Draw<'_>) -> u64 {
-    let limit = if draw.byte() % 8 == 0 { MEMORY_BYTES } else { LIKELY_BYTES };
-    let at = draw.word() % limit & !7;
+    let limit = if draw.byte().is_multiple_of(8) { MEMORY_BYTES } else { LIKELY_BYTES };
+    let at = (draw.word() % limit) & !7;
     let word = likely(draw);
     memory.write_word(Pa(at), word).expect("the address lies in memory");
     at
@@ -325,8 +325,11 @@ fn decide(
 ) -> u64 {
     if endpoints.outstanding > 0 {
         endpoints.outstanding -= 1;
-        let outcome =
-            if draw.byte() % 8 == 0 { AtcOutcome::TimedOut } else { AtcOutcome::Completed };
+        let outcome = if draw.byte().is_multiple_of(8) {
+            AtcOutcome::TimedOut
+        } else {
+            AtcOutcome::Completed
+        };
         smmu.atc_invalidation_ended(outcome);
     }
     let Some(ticket) = held.pop_front() else { return 0 };
