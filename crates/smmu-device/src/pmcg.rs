@@ -2,10 +2,13 @@
 //!
 //! Architecture: chapter "Performance Monitors Extension". The group reads [`Observation`]s like
 //! every other listener: a port that is [`Metered`] hands them on, and while no counter is enabled
-//! that costs one look at a flag. Its cycle counter counts the time that is passed in.
+//! that costs little more than a look at a flag. Its cycle counter counts the time that is passed in.
 
 use parking_lot::Mutex;
-use smmu_arch::registers::{PMCG_COUNTERS_MAX, PmcgRegister};
+use smmu_arch::registers::{
+    PMCG_COUNTERS_MAX, PmcgCfgr, PmcgCr, PmcgEvtyper, PmcgIrqCfg0, PmcgIrqCfg2, PmcgIrqCtrl,
+    PmcgRegister,
+};
 use smmu_arch::{Observation, Origin, Pa, StreamId};
 use smmu_bus::{Mmio, Observer};
 use std::sync::Arc;
@@ -35,9 +38,6 @@ pub enum PmcgEvent {
 
 /// PMCG_CEID0: events 0 to 7.
 const EVENTS: u64 = 0xff;
-/// SPAN and EVENT of PMCG_EVTYPERn; capture and the Secure filter are not there.
-const SPAN: u32 = 1 << 29;
-const EVENT: u32 = 0xffff;
 
 /// What a group is built from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,29 +79,31 @@ struct State {
     enabled: u64,
     interrupts: u64,
     overflows: u64,
-    control: u32,
-    irq_control: u32,
-    irq_address: u64,
+    control: PmcgCr,
+    irq_control: PmcgIrqCtrl,
+    irq_address: PmcgIrqCfg0,
     irq_data: u32,
-    irq_attributes: u32,
+    irq_attributes: PmcgIrqCfg2,
     pending: bool,
 }
 
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Counter {
     value: u64,
-    kind: u32,
+    kind: PmcgEvtyper,
     stream_match: u32,
 }
 
 impl Counter {
+    const RESET: Self = Self { value: 0, kind: PmcgEvtyper::new(), stream_match: 0 };
+
     /// FILTER_SID_SPAN: the lowest zero bit of the match gives the span of StreamIDs.
-    const fn counts(&self, event: PmcgEvent, stream: Option<StreamId>) -> bool {
-        if self.kind & EVENT != event as u32 {
+    fn counts(&self, event: PmcgEvent, stream: Option<StreamId>) -> bool {
+        if self.kind.event() != event as u16 {
             return false;
         }
         let Some(stream) = stream else { return true };
-        let span = if self.kind & SPAN != 0 {
+        let span = if self.kind.filter_sid_span() {
             self.stream_match ^ self.stream_match.wrapping_add(1)
         } else {
             0
@@ -121,15 +123,15 @@ impl Pmcg {
             ..*config
         };
         let state = State {
-            counters: vec![Counter::default(); config.counters.into()],
+            counters: vec![Counter::RESET; config.counters.into()],
             enabled: 0,
             interrupts: 0,
             overflows: 0,
-            control: 0,
-            irq_control: 0,
-            irq_address: 0,
+            control: PmcgCr::new(),
+            irq_control: PmcgIrqCtrl::new(),
+            irq_address: PmcgIrqCfg0::new(),
             irq_data: 0,
-            irq_attributes: 0,
+            irq_attributes: PmcgIrqCfg2::new(),
             pending: false,
         };
         Self { config, counting: AtomicBool::new(false), state: Mutex::new(state) }
@@ -146,8 +148,9 @@ impl Pmcg {
     pub fn take_interrupt(&self) -> Option<PmcgInterrupt> {
         let mut state = self.state.lock();
         let due = std::mem::take(&mut state.pending);
-        let msi = self.config.msi && state.irq_address != 0;
-        due.then(|| PmcgInterrupt { msi: msi.then_some((Pa(state.irq_address), state.irq_data)) })
+        let address = Pa(state.irq_address.addr());
+        let msi = self.config.msi && address != Pa(0);
+        due.then(|| PmcgInterrupt { msi: msi.then_some((address, state.irq_data)) })
     }
 
     /// Whether anything is counted at all.
@@ -172,7 +175,7 @@ impl Pmcg {
             if sum > u128::from(limit) {
                 let news = state.overflows & bit == 0;
                 state.overflows |= bit;
-                state.pending |= news && state.interrupts & bit != 0 && state.irq_control & 1 != 0;
+                state.pending |= news && state.interrupts & bit != 0 && state.irq_control.irqen();
             }
         }
     }
@@ -186,10 +189,10 @@ impl Pmcg {
         u64::MAX >> (PMCG_COUNTERS_MAX - self.config.counters)
     }
 
-    /// CFGR: NCTR, SIZE, MSI; no capture, and a filter for each counter.
-    fn configuration(&self) -> u64 {
+    /// No capture, and a filter for each counter.
+    fn configuration(&self) -> PmcgCfgr {
         let PmcgConfig { counters, counter_bits, msi } = self.config;
-        u64::from(counters - 1) | u64::from(counter_bits - 1) << 8 | u64::from(msi) << 21
+        PmcgCfgr::new().with_nctr(counters - 1).with_size(counter_bits - 1).with_msi(msi)
     }
 
     fn read(&self, state: &State, register: PmcgRegister) -> u64 {
@@ -197,20 +200,20 @@ impl Pmcg {
         let counter = |index: u8| state.counters.get(usize::from(index)).copied();
         match register {
             R::Counter(index) => counter(index).map_or(0, |counter| counter.value),
-            R::EventType(index) => counter(index).map_or(0, |counter| counter.kind.into()),
+            R::EventType(index) => counter(index).map_or(0, |counter| word(counter.kind)),
             R::StreamMatch(index) => {
                 counter(index).map_or(0, |counter| counter.stream_match.into())
             }
             R::CounterEnableSet | R::CounterEnableClear => state.enabled,
             R::InterruptEnableSet | R::InterruptEnableClear => state.interrupts,
             R::OverflowSet | R::OverflowClear => state.overflows,
-            R::Configuration => self.configuration(),
-            R::Control => state.control.into(),
+            R::Configuration => word(self.configuration()),
+            R::Control => word(state.control),
             R::Events(0) => EVENTS,
-            R::InterruptControl | R::InterruptControlAck => state.irq_control.into(),
-            R::InterruptAddress => state.irq_address,
+            R::InterruptControl | R::InterruptControlAck => word(state.irq_control),
+            R::InterruptAddress => state.irq_address.into(),
             R::InterruptData => state.irq_data.into(),
-            R::InterruptAttributes => state.irq_attributes.into(),
+            R::InterruptAttributes => word(state.irq_attributes),
             R::Shadow(_) | R::Capture | R::SecurityControl | R::Identification | R::Events(_) => 0,
         }
     }
@@ -223,16 +226,17 @@ impl Pmcg {
                 change(counter);
             }
         };
-        let unguarded = state.irq_control & 1 == 0 && self.config.msi;
+        let unguarded = !state.irq_control.irqen() && self.config.msi;
+        let low = value as u32;
         match register {
             R::Counter(index) => {
                 counter(state, index, &|counter| counter.value = value & self.value_mask());
             }
             R::EventType(index) => {
-                counter(state, index, &|counter| counter.kind = value as u32 & (SPAN | EVENT));
+                counter(state, index, &|counter| counter.kind = event_type(low));
             }
             R::StreamMatch(index) => {
-                counter(state, index, &|counter| counter.stream_match = value as u32);
+                counter(state, index, &|counter| counter.stream_match = low);
             }
             R::CounterEnableSet => state.enabled |= bits,
             R::CounterEnableClear => state.enabled &= !bits,
@@ -240,16 +244,20 @@ impl Pmcg {
             R::InterruptEnableClear => state.interrupts &= !bits,
             R::OverflowSet => state.overflows |= bits,
             R::OverflowClear => state.overflows &= !bits,
-            R::Control => state.control = value as u32 & 1,
-            R::InterruptControl => state.irq_control = value as u32 & 1,
+            R::Control => state.control.set_e(PmcgCr::from(low).e()),
+            R::InterruptControl => state.irq_control.set_irqen(PmcgIrqCtrl::from(low).irqen()),
             R::InterruptAddress if unguarded => {
-                state.irq_address = value & 0x00ff_ffff_ffff_fffc;
+                state.irq_address.set_addr(PmcgIrqCfg0::from(value).addr());
             }
-            R::InterruptData if unguarded => state.irq_data = value as u32,
-            R::InterruptAttributes if unguarded => state.irq_attributes = value as u32 & 0x3f,
+            R::InterruptData if unguarded => state.irq_data = low,
+            R::InterruptAttributes if unguarded => {
+                let written = PmcgIrqCfg2::from(low);
+                state.irq_attributes.set_memattr(written.memattr());
+                state.irq_attributes.set_sh(written.sh());
+            }
             _ => {}
         }
-        self.counting.store(state.control & 1 != 0 && state.enabled != 0, Ordering::Relaxed);
+        self.counting.store(state.control.e() && state.enabled != 0, Ordering::Relaxed);
     }
 
     fn register(&self, offset: u64, bytes: u8) -> Option<(PmcgRegister, u32, u8)> {
@@ -258,6 +266,17 @@ impl Pmcg {
         let fits = bytes <= width && (bytes == 4 || at == offset);
         (aligned && fits).then_some((register, (offset - at) as u32 * 8, width))
     }
+}
+
+/// A register of 32 bits as it is read.
+fn word(register: impl Into<u32>) -> u64 {
+    register.into().into()
+}
+
+/// What is kept of PMCG_EVTYPERn: capture and the Secure filter are not there.
+fn event_type(written: u32) -> PmcgEvtyper {
+    let written = PmcgEvtyper::from(written);
+    PmcgEvtyper::new().with_event(written.event()).with_filter_sid_span(written.filter_sid_span())
 }
 
 impl Mmio for Pmcg {
@@ -300,16 +319,9 @@ impl<O> Metered<O> {
     }
 
     #[cold]
-    fn count(&mut self, observation: &Observation) {
+    fn count(&self, observation: &Observation) {
         let event = match *observation {
-            Observation::Began(transaction) => {
-                self.stream = Some(transaction.stream);
-                PmcgEvent::Transaction
-            }
-            Observation::AtsBegan(stream) => {
-                self.stream = Some(stream);
-                return;
-            }
+            Observation::Began(_) => PmcgEvent::Transaction,
             Observation::LookedUp { hit: None, .. } => PmcgEvent::TlbMiss,
             Observation::ConfigLookedUp { hit: false, .. } => PmcgEvent::ConfigMiss,
             Observation::Fetched { why, .. } if why.is_walk() => PmcgEvent::WalkAccess,
@@ -328,6 +340,12 @@ impl<O> Metered<O> {
 impl<O: Observer> Observer for Metered<O> {
     #[inline]
     fn observe(&mut self, origin: &Origin, observation: &Observation) {
+        // Known before anything is counted: a counter may be enabled under a transaction.
+        match *observation {
+            Observation::Began(transaction) => self.stream = Some(transaction.stream),
+            Observation::AtsBegan(stream) => self.stream = Some(stream),
+            _ => {}
+        }
         if self.pmcg.is_counting() {
             self.count(observation);
         }

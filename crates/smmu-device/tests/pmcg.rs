@@ -5,8 +5,11 @@ mod common;
 use common::spaces::edit_ste;
 use common::{Bench, Kind, Log, Setup, Space, read, write};
 use proptest::prelude::*;
-use smmu_arch::{Eats, Iova, Observation, Pa, PortId, StreamId, Transaction, TranslationRequest};
-use smmu_bus::Mmio;
+use smmu_arch::{
+    ConfigKey, Eats, Epoch, Iova, Observation, Origin, Pa, PortId, SmmuId, StreamId, Transaction,
+    TranslationRequest,
+};
+use smmu_bus::{Mmio, Observer};
 use smmu_device::{Metered, Pmcg, PmcgConfig, PmcgEvent, PmcgInterrupt, Port};
 use smmu_tables::Prot;
 use std::sync::Arc;
@@ -144,6 +147,20 @@ fn an_overflow_sets_its_status_and_interrupts_once() {
     assert_eq!(pmcg.take_interrupt(), None);
     pmcg.mmio_write(OVSCLR, 8, 1);
     assert_eq!(pmcg.mmio_read(OVSCLR, 8), 2);
+}
+
+#[test]
+fn a_counter_enabled_under_a_transaction_knows_its_stream() {
+    let pmcg = group();
+    let mut metered = Metered::new(Arc::clone(&pmcg), Log::default());
+    let origin = Origin { smmu: SmmuId(0), transaction: None, begin: Epoch(0) };
+    metered.observe(&origin, &Observation::Began(read(7, 0x1000)));
+    program(&pmcg, 0, PmcgEvent::ConfigMiss as u64, 7, 0);
+    program(&pmcg, 1, PmcgEvent::ConfigMiss as u64, 8, 0);
+    pmcg.mmio_write(CR, 4, 1);
+    let key = ConfigKey::Ste(StreamId(7));
+    metered.observe(&origin, &Observation::ConfigLookedUp { key, hit: false });
+    assert_eq!([0, 1].map(|index| value(&pmcg, index)), [1, 0]);
 }
 
 /// What a listener counts: the statistic that the counters are held against.

@@ -27,7 +27,10 @@ pub use interrupts::{
     EventqIrqCfg0, EventqIrqCfg1, EventqIrqCfg2, Gerror, GerrorIrqCfg0, GerrorIrqCfg1,
     GerrorIrqCfg2, Gerrorn, IrqCtrl, IrqCtrlAck, PriqIrqCfg0, PriqIrqCfg1, PriqIrqCfg2,
 };
-pub use pmcg::{PMCG_COUNTERS_MAX, PMCG_ROWS, PMCG_SINGLE, PmcgRegister};
+pub use pmcg::{
+    PMCG_COUNTERS_MAX, PMCG_ROWS, PMCG_SINGLE, PmcgCfgr, PmcgCr, PmcgEvtyper, PmcgIrqCfg0,
+    PmcgIrqCfg2, PmcgIrqCtrl, PmcgRegister,
+};
 pub use queues::{
     CmdqBase, CmdqCons, CmdqProd, EventqBase, EventqCons, EventqProd, PriqBase, PriqCons, PriqProd,
 };

@@ -2,6 +2,82 @@
 //!
 //! Architecture: chapter "Performance Monitors Extension" (IHI 0070).
 
+use crate::field_types::{Address55To2, Number2, Number4, Number6};
+use crate::layout::layout;
+use modular_bitfield::prelude::*;
+
+layout! {
+    /// `SMMU_PMCG_EVTYPERn`: what a counter counts.
+    #[repr(u32)]
+    pub PmcgEvtyper(32) {
+        /// Number of the event.
+        EVENT event: B16 [B13];
+        /// The StreamID is matched as a span: `SMMU_PMCG_SMRn` names its size as well.
+        FILTER_SID_SPAN filter_sid_span: bool;
+        /// Secure streams are counted.
+        FILTER_SEC_SID filter_sec_sid: bool;
+        /// An overflow captures the counters.
+        OVFCAP ovfcap: bool;
+    }
+}
+layout! {
+    /// `SMMU_PMCG_CFGR`: what the group has.
+    #[repr(u32)]
+    pub PmcgCfgr(32) {
+        /// Counters minus 1.
+        NCTR nctr: Number6 [B2];
+        /// Bits of a counter minus 1.
+        SIZE size: Number6 [B6];
+        /// The counters stand on page 1.
+        RELOC_CTRS reloc_ctrs: bool;
+        /// MSIs.
+        MSI msi: bool;
+        /// Capture.
+        CAPTURE capture: bool;
+        /// One filter serves all counters.
+        SID_FILTER_TYPE sid_filter_type: bool;
+        /// MSIs carry MPAM.
+        MPAM mpam: bool;
+        /// A filter by PARTID and PMG.
+        FILTER_PARTID_PMG filter_partid_pmg: bool [B6];
+    }
+}
+layout! {
+    /// `SMMU_PMCG_CR`: the switch of the group.
+    #[repr(u32)]
+    pub PmcgCr(32) {
+        /// Enabled counters count.
+        E e: bool [B31];
+    }
+}
+layout! {
+    /// `SMMU_PMCG_IRQ_CTRL` and its acknowledge.
+    #[repr(u32)]
+    pub PmcgIrqCtrl(32) {
+        /// The overflow interrupt is enabled; guards IRQ_CFG0, 1 and 2.
+        IRQEN irqen: bool [B31];
+    }
+}
+layout! {
+    /// `SMMU_PMCG_IRQ_CFG0`: address of the MSI; 0 for a wired interrupt.
+    #[repr(u64)]
+    pub PmcgIrqCfg0(64) {
+        [B2];
+        /// Address.
+        ADDR addr: Address55To2 [B8];
+    }
+}
+layout! {
+    /// `SMMU_PMCG_IRQ_CFG2`: attributes of the MSI.
+    #[repr(u32)]
+    pub PmcgIrqCfg2(32) {
+        /// Memory type.
+        MemAttr memattr: Number4;
+        /// Shareability.
+        SH sh: Number2 [B26];
+    }
+}
+
 /// A register of the page, or one of a row of equal registers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs, reason = "each is the register of its name")]
