@@ -44,6 +44,16 @@ impl Shareability {
             _ => Self::Non,
         }
     }
+
+    /// The two-bit SH field.
+    #[must_use]
+    pub const fn to_sh(self) -> u8 {
+        match self {
+            Self::Non => 0,
+            Self::Outer => 2,
+            Self::Inner => 3,
+        }
+    }
 }
 
 /// Type and shareability together.

@@ -12,8 +12,8 @@ use smmu_arch::registers::{
     VatosPar, VatosSel, VatosSid,
 };
 use smmu_arch::{
-    Access, Direction, Epoch, Fault, FaultClass, Iova, Regime, Shareability, Stage, StageFault,
-    StreamId, SubstreamId, Transaction, Vmid,
+    Access, Direction, Epoch, Fault, FaultClass, Iova, Pa, Regime, Stage, StageFault, StreamId,
+    SubstreamId, Transaction, Vmid,
 };
 use smmu_bus::{Actor, Answer, Step};
 use smmu_tables::Walked;
@@ -219,13 +219,8 @@ fn par(lookup: &Lookup, outcome: &TranslationOutcome, smallest_log2: u8) -> u64 
             // The lowest set bit of the address field codes the size.
             let mark = if larger { 1 << (size - 1) } else { 0 };
             let address = granted.output.0 >> size << size | mark;
-            let shareability = match granted.attributes.shareability {
-                Shareability::Non => 0,
-                Shareability::Outer => 2,
-                Shareability::Inner => 3,
-            };
             GatosPar::new()
-                .with_sh(shareability)
+                .with_sh(granted.attributes.shareability.to_sh())
                 .with_size(larger)
                 .with_addr(address >> 12 & ((1 << 44) - 1))
                 .with_attr(granted.attributes.memory.0)
@@ -249,18 +244,17 @@ fn of_fault(stages: Stages, fault: &Fault) -> u64 {
     match stages {
         Stages::First => {
             let hidden = match class {
-                FaultClass::Cd => Fault::CdFetch(smmu_arch::Pa(0)).number(),
-                FaultClass::Tt | FaultClass::In => WALK_EABT,
+                FaultClass::Cd => Fault::CdFetch(Pa(0)),
+                FaultClass::Tt | FaultClass::In => {
+                    Fault::WalkExternalAbort { stage: Stage::Stage1, class, address: Pa(0) }
+                }
             };
-            failed(hidden, 0, 0)
+            failed(hidden.number(), 0, 0)
         }
         Stages::Second => failed(fault.number(), 3, 0),
         Stages::Both => failed(fault.number(), class as u8 + 1, ipa),
     }
 }
-
-/// Event number of F_WALK_EABT.
-const WALK_EABT: u8 = 0x0b;
 
 fn failed(code: u8, reason: u8, address: u64) -> u64 {
     GatosParFault::new()

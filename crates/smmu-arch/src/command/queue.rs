@@ -374,14 +374,9 @@ impl CmdSync {
 
 impl Payload for CmdSync {
     fn encode(&self) -> [u64; 2] {
-        let shareability = match self.shareability {
-            Shareability::Non => 0,
-            Shareability::Outer => 2,
-            Shareability::Inner => 3,
-        };
         SyncWords::new()
             .with_signal(self.signal as u8)
-            .with_shareability(shareability)
+            .with_shareability(self.shareability.to_sh())
             .with_memory_attributes(self.memory_attributes)
             .with_data(self.data)
             .with_address(self.address.0)

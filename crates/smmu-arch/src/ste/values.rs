@@ -155,18 +155,14 @@ two_bits! {
 /// SHCFG: `None` keeps the incoming shareability.
 pub(crate) const fn shareability_override(bits: u8) -> Option<Shareability> {
     match bits {
-        0 => Some(Shareability::Non),
-        2 => Some(Shareability::Outer),
-        3 => Some(Shareability::Inner),
-        _ => None,
+        1 => None,
+        _ => Some(Shareability::from_sh(bits)),
     }
 }
 
 pub(super) const fn shareability_override_bits(shareability: Option<Shareability>) -> u8 {
     match shareability {
-        Some(Shareability::Non) => 0,
         None => 1,
-        Some(Shareability::Outer) => 2,
-        Some(Shareability::Inner) => 3,
+        Some(shareability) => shareability.to_sh(),
     }
 }
