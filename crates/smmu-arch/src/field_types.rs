@@ -46,6 +46,10 @@ scaled_field! {
     Address55To12: 44 bits of u64, u64 => u64, shift 12;
     /// Address bits 55:3.
     Address55To3: 53 bits of u64, u64 => u64, shift 3;
+    /// Address bits 55:16.
+    Address55To16: 40 bits of u64, u64 => u64, shift 16;
+    /// Address bits 47:5.
+    Address47To5: 43 bits of u64, u64 => u64, shift 5;
     /// Address bits 55:2.
     Address55To2: 54 bits of u64, u64 => u64, shift 2;
     /// A number of 2 bits.

@@ -91,6 +91,27 @@ identifier! {
     /// STAG of its record; software does not see it.
     StallTicket(u64)
 }
+/// One of the Command queues of an SMMU. A CMD_SYNC covers the commands of its own queue.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum CommandQueueId {
+    /// The Command queue that every SMMU has (SMMU_CMDQ).
+    Main,
+    /// An enhanced Command queue (SMMU_ECMDQ), counted over all control pages.
+    Enhanced(u16),
+    /// A virtual Command queue of a CMDQV block, by its physical number.
+    Virtual(u8),
+}
+
+impl fmt::Display for CommandQueueId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Main => f.write_str("CMDQ"),
+            Self::Enhanced(queue) => write!(f, "ECMDQ {queue}"),
+            Self::Virtual(queue) => write!(f, "VCMDQ {queue}"),
+        }
+    }
+}
+
 address! {
     /// I/O virtual address: what a device puts on the bus in front of the SMMU.
     Iova

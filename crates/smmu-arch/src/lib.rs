@@ -69,7 +69,9 @@ pub use features::{
     Endianness, Features, HardwareUpdate, IdRegisters, InconsistentId, StallModel, TermModel,
 };
 pub use granule::{Granule, stage2_concatenation_log2, stage2_start_level};
-pub use ids::{Asid, Iova, Ipa, Pa, PortId, SmmuId, StallTicket, StreamId, SubstreamId, Vmid};
+pub use ids::{
+    Asid, CommandQueueId, Iova, Ipa, Pa, PortId, SmmuId, StallTicket, StreamId, SubstreamId, Vmid,
+};
 pub use invalidation::{
     AddressScope, AsidMatch, ConfigScope, Invalidation, Stages, TlbScope, VmidMatch, Worlds,
 };

@@ -8,7 +8,7 @@ mod id_registers;
 pub use consistency::InconsistentId;
 pub use id_registers::IdRegisters;
 
-use crate::registers::{Aidr, Idr0, Idr1, Idr3, Idr5};
+use crate::registers::{Aidr, EcmdqLayout, Idr0, Idr1, Idr3, Idr5, Idr6};
 use crate::{Granule, address_size_bits};
 
 /// How faults of the governed kinds end (IDR0.STALL_MODEL).
@@ -138,8 +138,8 @@ pub struct Features {
     pub queues_preset: bool,
     /// The stream table base is fixed (IDR1.TABLES_PRESET).
     pub tables_preset: bool,
-    /// Enhanced Command queues (IDR1.ECMDQ).
-    pub ecmdq: bool,
+    /// Enhanced Command queues (IDR1.ECMDQ, IDR6).
+    pub ecmdq: Option<EcmdqLayout>,
     /// Hierarchical attribute disable (IDR3.HAD).
     pub had: bool,
     /// Page-based hardware attributes (IDR3.PBHA).
@@ -222,7 +222,7 @@ impl Features {
             attr_perms_ovr: idr1.attr_perms_ovr(),
             queues_preset: idr1.queues_preset(),
             tables_preset: idr1.tables_preset(),
-            ecmdq: idr1.ecmdq(),
+            ecmdq: idr1.ecmdq().then(|| enhanced_queues(ids)),
             had: idr3.had(),
             pbha: idr3.pbha(),
             xnx: idr3.xnx(),
@@ -293,6 +293,12 @@ impl Features {
             (false, false) => 16,
         }
     }
+}
+
+/// IDR6 counts up to 2^8 pages of up to 2^8 queues.
+fn enhanced_queues(ids: &IdRegisters) -> EcmdqLayout {
+    let idr6 = Idr6::from(ids.idr6);
+    EcmdqLayout { log2_pages: idr6.log2nump().min(8), log2_queues: idr6.log2numq().min(8) }
 }
 
 const fn hardware_update(httu: u8) -> HardwareUpdate {

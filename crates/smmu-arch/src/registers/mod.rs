@@ -4,7 +4,9 @@
 //! offset, access, guard and fields in one place; [`REGISTERS`] lists them for look-up by offset.
 
 mod atos;
+mod cmdqv;
 mod control;
+mod ecmdq;
 mod id;
 mod interrupts;
 mod macros;
@@ -18,7 +20,17 @@ pub use atos::{
     GatosAddr, GatosCtrl, GatosPar, GatosParFault, GatosSid, VatosAddr, VatosCtrl, VatosPar,
     VatosSel, VatosSid,
 };
+pub use cmdqv::{
+    CMDQV_BYTES, CMDQV_ROWS, CmdqvCmdqAlloc, CmdqvConfig, CmdqvParam, CmdqvRow, CmdqvSidMatch,
+    CmdqvStatus, CmdqvVintfConfig, CmdqvVintfStatus, CmdqvWord, VCMDQ_ROWS, VCMDQ_STRIDE,
+    VCMDQS_MAX, VINTF_ROWS, VINTF_STREAMS, VINTF_STRIDE, VINTFS_MAX, VcmdqBase, VcmdqConfig,
+    VcmdqConsIndxBase, VcmdqGerror, VcmdqStatus, VcmdqWord, VintfWord,
+};
 pub use control::{Agbpa, Cr0, Cr0Ack, Cr1, Cr2, Gbpa, Statusr};
+pub use ecmdq::{
+    CmdqControlPageBase, ECMDQ_PAGE_ROWS, ECMDQ_PAGE_STRIDE, ECMDQ_ROWS, EcmdqCons, EcmdqLayout,
+    EcmdqPlace, EcmdqProd, EcmdqRegister,
+};
 pub use id::{
     Aidr, Cidr0, Cidr1, Cidr2, Cidr3, Idr0, Idr1, Idr2, Idr3, Idr4, Idr5, Idr6, Iidr, Pidr0, Pidr1,
     Pidr2, Pidr3, Pidr4,

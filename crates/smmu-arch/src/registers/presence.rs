@@ -18,6 +18,7 @@ const CONDITIONS: &[(&str, &str, Condition)] = &[
     ("CR2", "PTM", |f| f.btm),
     ("CR2", "REC_CFG_ATS", |f| f.atsrecerr),
     ("IRQ_CTRL", "PRIQ_IRQEN", |f| f.pri),
+    ("GERRORN", "CMDQP_ERR", |f| f.ecmdq.is_some()),
     ("GERROR_IRQ_CFG0", "*", |f| f.msi),
     ("GERROR_IRQ_CFG1", "*", |f| f.msi),
     ("GERROR_IRQ_CFG2", "*", |f| f.msi),
