@@ -69,6 +69,7 @@ impl Machine {
                 cd_cache: Some(64),
             },
             ports: plan.streams as u16,
+            cmdqv: None,
         });
         let smmu = Arc::new(smmu.expect("a geometry that can be"));
         let ram = Ram::new([(Pa(RAM), RAM_BYTES)]).expect("a memory map that can be");

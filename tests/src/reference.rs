@@ -218,6 +218,7 @@ impl Case {
                 cd_cache: Some(16),
             },
             ports: 1,
+            cmdqv: None,
         };
         let smmu = Arc::new(Smmu::new(&config).expect("the default geometry"));
         let Globals { strtab_base, strtab_log2size, split, two_level, e2h, recinvsid, .. } =

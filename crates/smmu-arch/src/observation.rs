@@ -3,9 +3,9 @@
 //! Statistics, the checker and traces are readers of observations and never hook into the core.
 
 use crate::{
-    AddressSpace, Command, CommandError, ConfigKey, Epoch, Event, Fault, Invalidation, Pa,
-    PageRequest, PortId, SmmuId, StreamId, Structure, TlbEntry, Transaction, TranslationCompletion,
-    TranslationRequest, Why,
+    AddressSpace, Command, CommandError, CommandQueueId, ConfigKey, Epoch, Event, Fault,
+    Invalidation, Pa, PageRequest, PortId, SmmuId, StreamId, Structure, TlbEntry, Transaction,
+    TranslationCompletion, TranslationRequest, Why,
 };
 
 /// Which transaction an observation belongs to.
@@ -148,7 +148,7 @@ pub enum Observation {
     PageRequestLost(PageRequest),
     /// A command was consumed.
     CommandConsumed(Command),
-    /// A command stopped the queue.
+    /// A command stopped its queue.
     CommandFailed(CommandError),
     /// A scope took effect on every structure.
     Invalidated {
@@ -156,7 +156,9 @@ pub enum Observation {
         scope: Invalidation,
         /// Entries that it dropped.
         dropped: u32,
+        /// Whose command said so.
+        by: CommandQueueId,
     },
-    /// A CMD_SYNC completed: all that came before it in the queue is done.
-    Synchronised,
+    /// A CMD_SYNC completed: all that came before it in this queue is done.
+    Synchronised(CommandQueueId),
 }

@@ -6,8 +6,8 @@
 //! a timing runner (answers some cycles later).
 
 use smmu_arch::{
-    AtcInv, ConfigEntry, ConfigKey, ConfigScope, Epoch, Fault, Hit, Pa, PortId, PriResp, Promise,
-    StallTicket, Structure, TlbEntry, TlbKey, TlbScope, Transaction, Why,
+    AtcInv, CommandQueueId, ConfigEntry, ConfigKey, ConfigScope, Epoch, Fault, Hit, Pa, PortId,
+    PriResp, Promise, StallTicket, Structure, TlbEntry, TlbKey, TlbScope, Transaction, Why,
 };
 
 /// Something that takes steps.
@@ -113,11 +113,15 @@ pub enum Request {
         structure: Structure,
         /// Scope.
         scope: TlbScope,
+        /// Whose command says so.
+        by: CommandQueueId,
     },
     /// Forget configuration structures.
     ForgetConfig {
         /// Scope.
         scope: ConfigScope,
+        /// Whose command says so.
+        by: CommandQueueId,
     },
     /// Send something over a wire.
     Send {
@@ -181,6 +185,8 @@ pub enum InterruptLine {
     CommandSync,
     /// A global error became active.
     GlobalError,
+    /// An error of a virtual Command queue became active: the one interrupt of a CMDQV.
+    Cmdqv,
 }
 
 /// A lock of the driver model.

@@ -1,20 +1,28 @@
 //! The Command queue: fetch, decode, execute, complete.
 //!
 //! Architecture: sections "Command queue", "Commands", "CMD_SYNC". One [`CommandConsumer`] is the
-//! consumption of one command. Only this module sets CMDQ_CONS.ERR and GERROR.CMDQ_ERR.
+//! consumption of one command, of whatever Command queue. Only this module sets CMDQ_CONS.ERR and
+//! GERROR.CMDQ_ERR; what the other queues are is said in `ecmdq` and `cmdqv`, and which of all is
+//! next in `set`.
+
+mod admission;
+mod set;
+
+pub(crate) use admission::{Admission, Guest};
+pub(crate) use set::CommandQueues;
 
 use crate::Notification;
 use crate::registers::{GlobalError, RegisterFile};
 use smmu_arch::{
-    CmdSync, Command, CommandError, CommandFeatures, Epoch, Invalidation, Pa, PortId, Structure,
-    SyncSignal, Why,
+    CmdSync, Command, CommandError, CommandFeatures, CommandQueueId, Epoch, Invalidation, Pa,
+    PortId, Structure, SyncSignal, Why,
 };
 use smmu_bus::{Actor, Answer, Condition, InterruptLine, Message, Request, Step};
 
 /// The consumption of one command, from its fetch to its completion.
 #[derive(Clone, Debug)]
 pub struct CommandConsumer {
-    entry: Pa,
+    head: Head,
     context: CommandContext,
     phase: Phase,
 }
@@ -32,6 +40,15 @@ pub(crate) struct CommandContext {
     pub(crate) now: Epoch,
 }
 
+/// The command that a queue gives next.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Head {
+    pub(crate) queue: CommandQueueId,
+    pub(crate) entry: Pa,
+    /// Which commands the queue may give.
+    pub(crate) admission: Admission,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Fetch,
@@ -42,12 +59,12 @@ enum Phase {
 }
 
 impl CommandConsumer {
-    pub(crate) fn new(entry: Pa, context: CommandContext) -> Self {
-        Self { entry, context, phase: Phase::Fetch }
+    pub(crate) fn new(head: Head, context: CommandContext) -> Self {
+        Self { head, context, phase: Phase::Fetch }
     }
 
     fn execute(&mut self, words: [u64; 2]) -> Result<Step<CommandOutcome>, CommandError> {
-        let command = Command::decode(&words)?;
+        let command = self.head.admission.admit(Command::decode(&words)?)?;
         let context = &self.context;
         command.check_supported(&context.features)?;
         if let Command::Sync(_) = command {
@@ -56,7 +73,7 @@ impl CommandConsumer {
         }
         match command.scope(&context.features, context.e2h, context.vmid_ignore) {
             None => match self.message(&command) {
-                None => Ok(Step::Done(Ok(command))), // a hint, or what follows at its completion
+                None => Ok(self.done(Ok(command))), // a hint, or what follows at its completion
                 Some(message) => {
                     self.phase = Phase::Sent(command);
                     Ok(Step::Need(Request::Send { port: PortId(0), message }))
@@ -64,13 +81,15 @@ impl CommandConsumer {
             },
             Some(scope) => {
                 self.phase = Phase::Forget(command);
-                Ok(Step::Need(forget(scope)))
+                Ok(Step::Need(forget(scope, self.head.queue)))
             }
         }
     }
-}
 
-impl CommandConsumer {
+    const fn done(&self, result: Result<Command, CommandError>) -> Step<CommandOutcome> {
+        Step::Done(CommandOutcome { queue: self.head.queue, result })
+    }
+
     /// What a command sends to an endpoint.
     fn message(&self, command: &Command) -> Option<Message> {
         match *command {
@@ -84,7 +103,13 @@ impl CommandConsumer {
 }
 
 /// What became of a command.
-pub type CommandOutcome = Result<Command, CommandError>;
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct CommandOutcome {
+    /// Queue that it stands in.
+    pub queue: CommandQueueId,
+    /// The command as it was executed, or why it was not.
+    pub result: Result<Command, CommandError>,
+}
 
 impl Actor for CommandConsumer {
     type Outcome = CommandOutcome;
@@ -93,44 +118,46 @@ impl Actor for CommandConsumer {
         match (self.phase, answer) {
             (Phase::Fetch, _) => {
                 self.phase = Phase::Decode;
-                Step::Need(Request::Read { pa: self.entry, words: 2, why: Why::Command })
+                Step::Need(Request::Read { pa: self.head.entry, words: 2, why: Why::Command })
             }
             (Phase::Decode, Answer::Words([low, high, ..])) => {
-                self.execute([low, high]).unwrap_or_else(|error| Step::Done(Err(error)))
+                self.execute([low, high]).unwrap_or_else(|error| self.done(Err(error)))
             }
-            (Phase::Decode, _) => Step::Done(Err(CommandError::Abort)),
+            (Phase::Decode, _) => self.done(Err(CommandError::Abort)),
             (Phase::Forget(command) | Phase::Drain(command) | Phase::Sent(command), _) => {
-                Step::Done(Ok(command))
+                self.done(Ok(command))
             }
         }
     }
 }
 
-fn forget(scope: Invalidation) -> Request {
+fn forget(scope: Invalidation, by: CommandQueueId) -> Request {
     match scope {
         Invalidation::Translations(scope) => {
-            Request::Forget { structure: Structure::MainTlb, scope }
+            Request::Forget { structure: Structure::MainTlb, scope, by }
         }
-        Invalidation::Configuration(scope) => Request::ForgetConfig { scope },
+        Invalidation::Configuration(scope) => Request::ForgetConfig { scope, by },
     }
 }
 
-/// Address of the next command, if the queue has one and may run: CMDQEN, no active CMDQ_ERR.
-pub(crate) fn next_entry(registers: &RegisterFile) -> Option<Pa> {
+/// The next command of the main queue, if it has one and may run: CMDQEN, no active CMDQ_ERR.
+fn head(registers: &RegisterFile) -> Option<Head> {
     let queue = registers.command_queue();
-    (registers.cr0().cmdqen()
-        && !registers.is_active(GlobalError::CommandQueue)
-        && !queue.is_empty())
-    .then(|| queue.consumer_entry())
+    let runs = registers.cr0().cmdqen() && !registers.is_active(GlobalError::CommandQueue);
+    (runs && !queue.is_empty()).then(|| Head {
+        queue: CommandQueueId::Main,
+        entry: queue.consumer_entry(),
+        admission: Admission::All,
+    })
 }
 
-/// Applies the outcome to the registers. CONS passes the command before its completion is
-/// signalled, so that who sees the signal sees the consumption.
-pub(crate) fn complete(
+/// Applies the result of a command of the main queue to the registers. CONS passes the command
+/// before its completion is signalled, so that who sees the signal sees the consumption.
+fn complete(
     registers: &mut RegisterFile,
-    outcome: &CommandOutcome,
+    result: &Result<Command, CommandError>,
 ) -> Option<Notification> {
-    match outcome {
+    match result {
         Err(error) => {
             registers.set_command_error(error.code());
             registers.activate(GlobalError::CommandQueue)
@@ -139,16 +166,25 @@ pub(crate) fn complete(
             let was_full = registers.command_queue().is_full();
             registers.advance_command_consumer();
             let has_room = was_full && !registers.command_queue().is_full();
-            let signal = match command {
-                Command::Sync(sync) => completion_signal(registers, sync),
-                _ => None,
-            };
-            // Who waits for room in the queue is woken as well.
-            let wakes = has_room && registers.features().sev;
-            let sent = signal.or(wakes.then(Notification::default));
-            sent.map(|sent| Notification { send_event: sent.send_event || wakes, ..sent })
+            signals(registers, command, has_room)
         }
     }
+}
+
+/// What a consumed command sends: the signal of a CMD_SYNC, and an event to wake who waits for
+/// room in the queue.
+pub(crate) fn signals(
+    registers: &RegisterFile,
+    command: &Command,
+    has_room: bool,
+) -> Option<Notification> {
+    let signal = match command {
+        Command::Sync(sync) => completion_signal(registers, sync),
+        _ => None,
+    };
+    let wakes = has_room && registers.features().sev;
+    let sent = signal.or(wakes.then(Notification::default));
+    sent.map(|sent| Notification { send_event: sent.send_event || wakes, ..sent })
 }
 
 /// CMD_SYNC.CS: an MSI and the wired interrupt, an event, or nothing.

@@ -3,7 +3,7 @@
 
 use crate::atc::AtcInvalidations;
 use crate::atos::{AtosLookup, Group, Lookups};
-use crate::command_queue::{self, CommandConsumer, CommandContext, CommandOutcome};
+use crate::command_queue::{CommandConsumer, CommandContext, CommandOutcome, CommandQueues};
 use crate::event_queue::{self, EventQueue};
 use crate::globals::Globals;
 use crate::notification::{Notification, Notifier};
@@ -12,7 +12,10 @@ use crate::registers::{Busy, GlobalError, RegisterFile};
 use crate::stalls::{Stalls, stag_of};
 use crate::translation::Translation;
 use crate::work::{Work, WorkOutcome};
-use smmu_arch::{Command, CommandError, Epoch, Event, Observation, PageRequest, StallTicket};
+use smmu_arch::registers::CmdqvParam;
+use smmu_arch::{
+    Command, CommandError, CommandQueueId, Epoch, Event, Observation, PageRequest, StallTicket,
+};
 use std::collections::VecDeque;
 
 /// What only the register and queue side touches.
@@ -31,16 +34,17 @@ pub(crate) struct Control {
     pub(crate) lookups: [Lookups; 2],
     pub(crate) notifications: VecDeque<Notification>,
     pub(crate) notifying: Option<Notification>,
-    pub(crate) command_under_way: bool,
+    pub(crate) commands: CommandQueues,
     /// Transactions that began before this epoch hold back the acknowledge of SMMUEN = 0.
     pub(crate) disabled_at: Option<Epoch>,
 }
 
 impl Control {
     /// After reset.
-    pub(crate) fn new(registers: RegisterFile) -> Self {
+    pub(crate) fn new(registers: RegisterFile, cmdqv: Option<CmdqvParam>) -> Self {
         let globals = Globals::of(&registers);
         Self {
+            commands: CommandQueues::new(registers.features(), cmdqv),
             stalls: Stalls::new(registers.features()),
             registers,
             globals,
@@ -52,7 +56,6 @@ impl Control {
             lookups: Default::default(),
             notifications: VecDeque::new(),
             notifying: None,
-            command_under_way: false,
             disabled_at: None,
         }
     }
@@ -83,12 +86,11 @@ impl Control {
         if let Some(lookup) = self.next_lookup(now) {
             return Some(Work::Lookup(lookup));
         }
-        if self.command_under_way || self.sync_is_signalled() {
+        if self.sync_is_signalled() {
             return None;
         }
-        let entry = command_queue::next_entry(&self.registers)?;
-        self.command_under_way = true;
-        Some(Work::Command(CommandConsumer::new(entry, context(&self.globals))))
+        let head = self.commands.next(&self.registers)?;
+        Some(Work::Command(CommandConsumer::new(head, context(&self.globals))))
     }
 
     fn next_page_work(
@@ -147,10 +149,11 @@ impl Control {
 
     /// A CMD_SYNC fails if an endpoint did not answer (CERROR_ATC_INV_SYNC).
     fn confirmed(&mut self, outcome: &CommandOutcome) -> CommandOutcome {
-        match outcome {
-            Ok(Command::Sync(_)) if self.atc.take_timeout() => Err(CommandError::AtcInvSync),
-            other => *other,
+        let is_sync = matches!(outcome.result, Ok(Command::Sync(_)));
+        if is_sync && self.atc.take_timeout() {
+            return CommandOutcome { result: Err(CommandError::AtcInvSync), ..*outcome };
         }
+        *outcome
     }
 
     /// Records of stalls follow who was released and which STAGs are free.
@@ -189,7 +192,7 @@ impl Control {
     pub(crate) fn busy(&self) -> Busy {
         Busy {
             transactions: self.disabled_at.is_some(),
-            command: self.command_under_way,
+            command: self.commands.is_under_way(CommandQueueId::Main),
             record: self.events.is_writing(),
             page_request: self.page_requests.is_writing(),
             pri_interrupt: self.is_on_its_way(GlobalError::MsiPriQueue),
@@ -201,18 +204,16 @@ impl Control {
     pub(crate) fn complete(&mut self, outcome: &WorkOutcome) -> Option<Observation> {
         let (notification, observation) = match outcome {
             WorkOutcome::Command(outcome) => {
-                self.command_under_way = false;
                 let outcome = &self.confirmed(outcome);
-                if let Ok(command) = outcome {
+                if let Ok(command) = &outcome.result {
                     self.decide_stalls(command);
                 }
-                let registers = &mut self.registers;
-                let observation = match outcome {
-                    Ok(Command::Sync(_)) => Observation::Synchronised,
-                    Ok(command) => Observation::CommandConsumed(*command),
-                    Err(error) => Observation::CommandFailed(*error),
+                let observation = match outcome.result {
+                    Ok(Command::Sync(_)) => Observation::Synchronised(outcome.queue),
+                    Ok(command) => Observation::CommandConsumed(command),
+                    Err(error) => Observation::CommandFailed(error),
                 };
-                (command_queue::complete(registers, outcome), Some(observation))
+                (self.commands.complete(&mut self.registers, outcome), Some(observation))
             }
             WorkOutcome::Event(outcome) => {
                 if let Some(event) = self.events.being_written() {

@@ -26,23 +26,21 @@ impl Smmu {
         observer: &mut O,
         outputs: &mut dyn Outputs,
     ) -> Progress {
-        let mut parked = self.pump.lock();
+        let mut parked = self.parked.lock();
         loop {
-            let (mut work, answer) = match parked.take() {
-                Some((waiting, condition)) if self.holds(condition) => (waiting, Answer::Resumed),
-                waiting => {
-                    *parked = waiting;
-                    match (self.work(observer), &*parked) {
-                        (Some(work), _) => (work, Answer::Start),
-                        // What was waited for may have been a record that is lost by now.
-                        (None, Some((_, condition))) if self.holds(*condition) => continue,
-                        (None, Some((_, condition))) => return Progress::Pending(*condition),
-                        (None, None) => return Progress::Idle,
-                    }
-                }
+            let released = parked.iter().position(|(_, condition)| self.holds(*condition));
+            let (mut work, answer) = match released {
+                Some(index) => (parked.remove(index).0, Answer::Resumed),
+                None => match (self.work(observer), parked.first()) {
+                    (Some(work), _) => (work, Answer::Start),
+                    // What was waited for may have been a record that is lost by now.
+                    (None, Some((_, condition))) if self.holds(*condition) => continue,
+                    (None, Some((_, condition))) => return Progress::Pending(*condition),
+                    (None, None) => return Progress::Idle,
+                },
             };
             if let Some(condition) = self.run(&mut work, answer, memory, observer, outputs) {
-                *parked = Some((work, condition));
+                parked.push((work, condition));
             }
         }
     }

@@ -21,6 +21,7 @@
 //!         cd_cache: Some(64),
 //!     },
 //!     ports: 1,
+//!     cmdqv: None,
 //! })?);
 //! let ram = Ram::new([(Pa(0x4000_0000), 1 << 20)])?;
 //! let mut port = Port::new(smmu, PortId(0), ())?;
@@ -38,8 +39,10 @@
 
 mod atc;
 mod atos;
+mod cmdqv;
 mod command_queue;
 mod control;
+mod ecmdq;
 mod event_queue;
 mod functional;
 mod globals;
@@ -66,7 +69,7 @@ pub use notification::{Notifier, NotifyOutcome};
 pub use pmcg::{Metered, Pmcg, PmcgConfig, PmcgEvent, PmcgInterrupt};
 pub use port::{NoSuchPort, Port};
 pub use pri_queue::{PageRequestOutcome, PageRequestWriter, Responder};
-pub use smmu::{Smmu, SmmuConfig};
+pub use smmu::{CmdqvFrame, Smmu, SmmuConfig};
 pub use smmu_cache::Resident;
 pub use stalls::Release;
 pub use structures::StructureSizes;

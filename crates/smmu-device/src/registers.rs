@@ -7,6 +7,7 @@ mod errors;
 mod queues;
 
 pub(crate) use errors::GlobalError;
+pub(crate) use queues::Queue;
 
 use crate::atos::Group;
 use smmu_arch::registers::{
@@ -173,7 +174,7 @@ impl RegisterFile {
 
     /// An address of a register, without the bits that the OAS does not have.
     pub(crate) fn physical(&self, address: u64) -> u64 {
-        address & ((1u64 << self.features.oas_bits) - 1)
+        self.features.truncated(address)
     }
 
     pub(crate) fn get<R: Register>(&self) -> R {

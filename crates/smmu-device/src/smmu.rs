@@ -13,13 +13,14 @@ use crate::structures::{StructureSizes, Structures};
 use crate::translation::{Purpose, Refused, Response, Translation};
 use crate::work::{Work, WorkOutcome};
 use parking_lot::Mutex;
-use smmu_arch::registers::{Cr0Ack, GatosCtrl, IrqCtrlAck, Register, VatosCtrl};
+use smmu_arch::registers::{CmdqvParam, Cr0Ack, GatosCtrl, IrqCtrlAck, Register, VatosCtrl};
 use smmu_arch::{
     Access, CommandFeatures, Direction, Features, IdRegisters, Origin, PageRequest, PortId, SmmuId,
     StallModel, StallTicket, TlbEntry, Transaction,
 };
 use smmu_bus::{Answer, Condition, Mmio, Observer, Request};
 use smmu_cache::{GeometryError, Resident};
+use std::sync::Arc;
 
 /// What an SMMU is built from.
 #[derive(Clone, Debug)]
@@ -33,6 +34,9 @@ pub struct SmmuConfig {
     pub structures: StructureSizes,
     /// Ports.
     pub ports: u16,
+    /// The PARAM register of a CMDQV in front of the SMMU, where there is one: log2 of its queues
+    /// (7 at most), interfaces (6) and StreamID slots of an interface (4).
+    pub cmdqv: Option<CmdqvParam>,
 }
 
 /// An SMMU. It is shared: look-ups from several threads do not lock.
@@ -43,8 +47,8 @@ pub struct Smmu {
     pub(crate) structures: Structures,
     pub(crate) in_flight: InFlight,
     control: Mutex<Control>,
-    /// Held by whoever runs the background work; a CMD_SYNC that waits is kept in it.
-    pub(crate) pump: Mutex<Option<(Work, Condition)>>,
+    /// Held by whoever runs the background work; a CMD_SYNC that waits, one a queue, is kept in it.
+    pub(crate) parked: Mutex<Vec<(Work, Condition)>>,
 }
 
 impl Smmu {
@@ -59,8 +63,8 @@ impl Smmu {
             features: *registers.features(),
             structures: Structures::new(&config.structures)?,
             in_flight: InFlight::new(config.ports),
-            control: Mutex::new(Control::new(registers)),
-            pump: Mutex::new(None),
+            control: Mutex::new(Control::new(registers, config.cmdqv)),
+            parked: Mutex::new(Vec::new()),
         })
     }
 
@@ -237,13 +241,16 @@ impl Mmio for Smmu {
         if [Cr0Ack::OFFSET, IrqCtrlAck::OFFSET].map(u64::from).contains(&offset) {
             self.acknowledge(&mut control);
         }
-        control.registers.read(offset, bytes)
+        let enhanced = control.commands.read_enhanced(offset, bytes);
+        enhanced.unwrap_or_else(|| control.registers.read(offset, bytes))
     }
 
     /// Registers change at once; what follows from them is background work.
     fn mmio_write(&self, offset: u64, bytes: u8, value: u64) {
         let mut control = self.control.lock();
         let was_enabled = control.globals.enabled;
+        control.commands.touched();
+        control.commands.write_enhanced(offset, bytes, value);
         let Some(written) = control.registers.write(offset, bytes, value) else { return };
         match written.name {
             GatosCtrl::NAME => return control.lookups[Group::Global as usize].request(),
@@ -261,6 +268,21 @@ impl Mmio for Smmu {
             control.disabled();
         }
         self.acknowledge(&mut control);
+    }
+}
+
+/// The registers of the CMDQV in front of an SMMU: 0x83_0000 bytes, aligned to 64 KiB. Without one,
+/// reads give 0 and writes are lost.
+#[derive(Clone, Debug)]
+pub struct CmdqvFrame(pub Arc<Smmu>);
+
+impl Mmio for CmdqvFrame {
+    fn mmio_read(&self, offset: u64, bytes: u8) -> u64 {
+        self.0.control.lock().commands.read_cmdqv(offset, bytes)
+    }
+
+    fn mmio_write(&self, offset: u64, bytes: u8, value: u64) {
+        self.0.control.lock().commands.write_cmdqv(offset, bytes, value);
     }
 }
 

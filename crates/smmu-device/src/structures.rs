@@ -84,19 +84,21 @@ impl Structures {
                 observe(observation);
                 answer
             }
-            Request::Forget { scope, .. } => {
+            Request::Forget { scope, by, .. } => {
                 let dropped = self.forget(&scope);
                 observe(Observation::Invalidated {
                     scope: Invalidation::Translations(scope),
                     dropped,
+                    by,
                 });
                 Answer::Forgotten(dropped)
             }
-            Request::ForgetConfig { scope } => {
+            Request::ForgetConfig { scope, by } => {
                 let dropped = self.forget_config(&scope);
                 observe(Observation::Invalidated {
                     scope: Invalidation::Configuration(scope),
                     dropped,
+                    by,
                 });
                 Answer::Forgotten(dropped)
             }

@@ -7,7 +7,7 @@ use crate::notification::{Notifier, NotifyOutcome};
 use crate::pri_queue::{PageRequestOutcome, PageRequestWriter, Responder};
 use smmu_bus::{Actor, Answer, Step};
 
-/// A background actor of an SMMU. At most one of each kind is under way.
+/// A background actor of an SMMU. At most one of each kind is under way, and one command a queue.
 #[derive(Clone, Debug)]
 pub enum Work {
     /// The consumption of a command.

@@ -16,7 +16,7 @@ fn seen(bench: &Bench) -> Vec<String> {
     let log = bench.background.0.iter();
     log.filter_map(|(_, observation)| match observation {
         Observation::CommandConsumed(command) => Some(command.name().to_owned()),
-        Observation::Synchronised => Some("CMD_SYNC".to_owned()),
+        Observation::Synchronised(_) => Some("CMD_SYNC".to_owned()),
         Observation::CommandFailed(error) => Some(format!("CERROR {}", error.code())),
         _ => None,
     })

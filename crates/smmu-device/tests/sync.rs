@@ -103,7 +103,7 @@ fn records_are_in_the_queue_before_it_completes() {
     bench.issue(SYNC);
     bench.pump();
     let order: Vec<&Observation> = bench.background.0.iter().map(|(_, o)| o).collect();
-    assert!(matches!(order[..], [Observation::EventRecorded(_), Observation::Synchronised]));
+    assert!(matches!(order[..], [Observation::EventRecorded(_), Observation::Synchronised(_)]));
     testpoint!(53);
 }
 

@@ -61,6 +61,7 @@ pub fn event_drain(bytes: &[u8]) {
             cd_cache: None,
         },
         ports: 1,
+        cmdqv: None,
     };
     let smmu = Arc::new(Smmu::new(&config).expect("the default geometry"));
     let memory = Ram::new([(Pa(0), 1 << 16)]).expect("one region of memory");

@@ -64,7 +64,7 @@ impl Observer for Tally {
         match observation {
             Observation::CommandConsumed(_)
             | Observation::CommandFailed(_)
-            | Observation::Synchronised => self.commands += 1,
+            | Observation::Synchronised(_) => self.commands += 1,
             Observation::EventRecorded(_) | Observation::EventLost(_) => self.events += 1,
             _ => {}
         }
@@ -93,6 +93,7 @@ fn smmu(ids: IdRegisters) -> Arc<Smmu> {
             cd_cache: Some(4),
         },
         ports: 1,
+        cmdqv: None,
     };
     Arc::new(Smmu::new(&config).expect("a geometry that exists"))
 }

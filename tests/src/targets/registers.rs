@@ -64,7 +64,7 @@ pub fn registers_mmio(bytes: &[u8]) {
 pub(super) fn smmu(id_registers: IdRegisters) -> Smmu {
     let tlb = TlbGeometry::default().into();
     let structures = StructureSizes { tlb, ste_cache: Some(16), cd_cache: Some(16) };
-    let config = SmmuConfig { id: SmmuId(0), id_registers, structures, ports: 1 };
+    let config = SmmuConfig { id: SmmuId(0), id_registers, structures, ports: 1, cmdqv: None };
     Smmu::new(&config).expect("the default geometry can be built")
 }
 

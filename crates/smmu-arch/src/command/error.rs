@@ -1,5 +1,6 @@
 //! Why a command is not executed: CMDQ_CONS.ERR.
 
+use crate::StreamId;
 use thiserror::Error;
 
 /// An error that stops a command queue at a command. Section "Command queue errors".
@@ -55,4 +56,10 @@ pub enum IllegalCommand {
     /// CMD_ATC_INV.Size above 52, more than the whole address space.
     #[error("CMD_ATC_INV of 2^{0} pages is more than the address space")]
     AtcSize(u8),
+    /// A virtual Command queue does not take the command with this opcode, or not in this form.
+    #[error("a virtual Command queue does not take opcode {0:#04x} in this form")]
+    NotOfVirtualQueue(u8),
+    /// No slot of the virtual interface has the StreamID that a guest names.
+    #[error("no slot of the virtual interface has StreamID {0}")]
+    UnmatchedStream(StreamId),
 }

@@ -264,6 +264,12 @@ impl Features {
         }
     }
 
+    /// A physical address of a register, without the bits that the OAS does not have.
+    #[must_use]
+    pub const fn truncated(&self, address: u64) -> u64 {
+        address & ((1 << self.oas_bits) - 1)
+    }
+
     /// Bits of a VMID: 8 or 16.
     #[must_use]
     pub const fn vmid_bits(&self) -> u8 {

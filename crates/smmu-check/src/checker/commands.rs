@@ -2,7 +2,9 @@
 
 use super::Moment;
 use super::remembered::Remembered;
-use smmu_arch::{AsidMatch, ConfigScope, Invalidation, Stages, TlbScope, VmidMatch, Worlds};
+use smmu_arch::{
+    AsidMatch, CommandQueueId, ConfigScope, Invalidation, Stages, TlbScope, VmidMatch, Worlds,
+};
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -12,7 +14,9 @@ pub(super) struct Effect {
     pub at: Moment,
     pub scope: Invalidation,
     pub dropped: u32,
-    /// When a CMD_SYNC behind it completed.
+    /// Queue of the command.
+    pub by: CommandQueueId,
+    /// When a CMD_SYNC behind it in its queue completed.
     pub completed: Option<Moment>,
 }
 
@@ -20,7 +24,7 @@ pub(super) struct Effect {
 #[derive(Debug, Default)]
 pub(super) struct Commands {
     effects: VecDeque<Effect>,
-    /// Effects at the end that no CMD_SYNC has completed yet.
+    /// Effects at the end among which some are not completed yet.
     open: usize,
 }
 
@@ -28,21 +32,29 @@ impl Commands {
     /// Invalidations that are kept.
     const KEPT: usize = 1 << 16;
 
-    pub(super) fn invalidated(&mut self, at: Moment, scope: Invalidation, dropped: u32) {
+    pub(super) fn invalidated(
+        &mut self,
+        at: Moment,
+        scope: Invalidation,
+        dropped: u32,
+        by: CommandQueueId,
+    ) {
         if self.effects.len() == Self::KEPT {
             self.effects.pop_front();
             self.open = self.open.min(self.effects.len());
         }
-        self.effects.push_back(Effect { at, scope, dropped, completed: None });
+        self.effects.push_back(Effect { at, scope, dropped, by, completed: None });
         self.open += 1;
     }
 
-    pub(super) fn synchronised(&mut self, at: Moment) {
+    /// A CMD_SYNC completes what came before it in its own queue.
+    pub(super) fn synchronised(&mut self, at: Moment, queue: CommandQueueId) {
         let first = self.effects.len() - self.open;
-        for effect in self.effects.range_mut(first..) {
-            effect.completed = Some(at);
-        }
-        self.open = 0;
+        let open = self.effects.range_mut(first..);
+        open.filter(|effect| effect.by == queue && effect.completed.is_none())
+            .for_each(|effect| effect.completed = Some(at));
+        let done = self.effects.range(first..).take_while(|effect| effect.completed.is_some());
+        self.open -= done.count();
     }
 
     /// Invalidations that took effect after `time`.
@@ -128,11 +140,28 @@ mod tests {
     fn a_sync_completes_what_came_before_it() {
         let mut commands = Commands::default();
         let scope = Invalidation::Translations(TlbScope::NSNH_ALL);
-        commands.invalidated(Moment(1), scope, 0);
-        commands.synchronised(Moment(2));
-        commands.invalidated(Moment(3), scope, 0);
-        let completed: Vec<_> = commands.since(Moment(0)).map(|effect| effect.completed).collect();
-        assert_eq!(completed, [Some(Moment(2)), None]);
+        commands.invalidated(Moment(1), scope, 0, CommandQueueId::Main);
+        commands.synchronised(Moment(2), CommandQueueId::Main);
+        commands.invalidated(Moment(3), scope, 0, CommandQueueId::Main);
+        assert_eq!(completed(&commands), [Some(Moment(2)), None]);
+    }
+
+    #[test]
+    fn a_sync_completes_nothing_of_another_queue() {
+        let mut commands = Commands::default();
+        let scope = Invalidation::Translations(TlbScope::NSNH_ALL);
+        let guest = CommandQueueId::Virtual(1);
+        commands.invalidated(Moment(1), scope, 0, CommandQueueId::Main);
+        commands.invalidated(Moment(2), scope, 0, guest);
+        commands.synchronised(Moment(3), guest);
+        assert_eq!(completed(&commands), [None, Some(Moment(3))]);
+        commands.synchronised(Moment(4), CommandQueueId::Main);
+        assert_eq!(completed(&commands), [Some(Moment(4)), Some(Moment(3))]);
+        assert_eq!(commands.open, 0);
+    }
+
+    fn completed(commands: &Commands) -> Vec<Option<Moment>> {
+        commands.since(Moment(0)).map(|effect| effect.completed).collect()
     }
 
     #[test]

@@ -28,8 +28,8 @@ use promises::Promises;
 use rustc_hash::FxHashMap;
 use smmu::{Begun, Smmu};
 use smmu_arch::{
-    AddressSpace, Fault, Features, Invalidation, Observation, Origin, Pa, Path, Promise, SmmuId,
-    StreamId, Structure, TlbEntry, Transaction, Vmid,
+    AddressSpace, CommandQueueId, Fault, Features, Invalidation, Observation, Origin, Pa, Path,
+    Promise, SmmuId, StreamId, Structure, TlbEntry, Transaction, Vmid,
 };
 use smmu_bus::{Memory, Observer, StoreListener};
 use std::cell::RefCell;
@@ -216,10 +216,16 @@ impl<M: Memory> Checker<M> {
         smmu.fills.filled(fill);
     }
 
-    fn invalidated(&mut self, origin: &Origin, scope: Invalidation, dropped: u32) {
+    fn invalidated(
+        &mut self,
+        origin: &Origin,
+        scope: Invalidation,
+        dropped: u32,
+        by: CommandQueueId,
+    ) {
         let at = self.now;
         let Some(smmu) = self.smmus.get_mut(&origin.smmu) else { return };
-        smmu.commands.invalidated(at, scope, dropped);
+        smmu.commands.invalidated(at, scope, dropped, by);
         if dropped == 0 {
             return;
         }
@@ -372,10 +378,10 @@ impl<M: Memory> Observer for Checker<M> {
             Observation::Filled { structure: Structure::MainTlb, number, entry, .. } => {
                 self.filled(origin, number, entry);
             }
-            Observation::Invalidated { scope, dropped } => {
-                self.invalidated(origin, scope, dropped);
+            Observation::Invalidated { scope, dropped, by } => {
+                self.invalidated(origin, scope, dropped, by);
             }
-            Observation::Synchronised => smmu.commands.synchronised(at),
+            Observation::Synchronised(queue) => smmu.commands.synchronised(at, queue),
             Observation::Translated { transaction, space, output, path } => {
                 self.translated(origin, transaction, space, output, path);
             }

@@ -17,6 +17,8 @@ pub(crate) enum GlobalError {
     EventQueueAbort,
     /// PRIQ_ABT_ERR: a page request could not be written.
     PriQueueAbort,
+    /// CMDQP_ERR: an enhanced Command queue has an error.
+    EnhancedCommandQueue,
     /// MSI_CMDQ_ABT_ERR: the MSI of a CMD_SYNC could not be written.
     MsiCommandQueue,
     /// MSI_EVENTQ_ABT_ERR: the MSI of the Event queue could not be written.
@@ -32,6 +34,7 @@ impl GlobalError {
         let none = Gerror::new();
         let one = match self {
             Self::CommandQueue => none.with_cmdq_err(true),
+            Self::EnhancedCommandQueue => none.with_cmdqp_err(true),
             Self::EventQueueAbort => none.with_eventq_abt_err(true),
             Self::PriQueueAbort => none.with_priq_abt_err(true),
             Self::MsiPriQueue => none.with_msi_priq_abt_err(true),

@@ -1,10 +1,10 @@
 //! Queue arithmetic. Architecture: section "Queue pointers and size".
 
 use super::RegisterFile;
-use smmu_arch::Pa;
 use smmu_arch::registers::{
     CmdqBase, CmdqCons, CmdqProd, EventqBase, EventqCons, EventqProd, PriqBase, PriqCons, PriqProd,
 };
+use smmu_arch::{Features, Pa};
 
 /// A circular queue in memory. Indexes carry a wrap bit above the index bits; bits above are
 /// ignored.
@@ -18,6 +18,23 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
+    /// A Command queue as its registers describe it: base address, LOG2SIZE, PROD and CONS.
+    pub(crate) fn of_commands(
+        features: &Features,
+        (address, log2size): (u64, u8),
+        producer: u32,
+        consumer: u32,
+    ) -> Self {
+        let log2size = u32::from(log2size.min(features.cmdq_log2_max));
+        let base = Pa(features.truncated(address)).align_down((log2size + 4).max(5));
+        Self { base, log2size, entry_bytes: 16, producer, consumer }
+    }
+
+    /// The consumer index behind the entry that was consumed.
+    pub(crate) const fn next_consumer(self) -> u32 {
+        self.advanced(self.consumer)
+    }
+
     const fn mask(self) -> u32 {
         (1 << (self.log2size + 1)) - 1
     }
@@ -59,14 +76,8 @@ impl RegisterFile {
     pub(crate) fn command_queue(&self) -> Queue {
         let base: CmdqBase = self.get();
         let (prod, cons): (CmdqProd, CmdqCons) = (self.get(), self.get());
-        let log2size = u32::from(base.log2size().min(self.features().cmdq_log2_max));
-        Queue {
-            base: self.queue_base(base.address(), log2size + 4),
-            log2size,
-            entry_bytes: 16,
-            producer: prod.wr(),
-            consumer: cons.rd(),
-        }
+        let place = (base.address(), base.log2size());
+        Queue::of_commands(self.features(), place, prod.wr(), cons.rd())
     }
 
     pub(crate) fn event_queue(&self) -> Queue {
@@ -103,7 +114,7 @@ impl RegisterFile {
     pub(crate) fn advance_command_consumer(&mut self) {
         let queue = self.command_queue();
         let cons: CmdqCons = self.get();
-        self.set(cons.with_rd(queue.advanced(queue.consumer)));
+        self.set(cons.with_rd(queue.next_consumer()));
     }
 
     pub(crate) fn set_command_error(&mut self, code: u8) {

@@ -10,6 +10,7 @@ pub mod spaces;
 pub use script::{check, check_with};
 pub use spaces::{Kind, Space};
 
+use smmu_arch::registers::CmdqvParam;
 use smmu_arch::{
     Access, AtcInv, Attributes, Direction, Event, IdRegisters, Iova, Observation, Origin, Pa,
     PortId, PriResp, SmmuId, StreamId, SubstreamId, Transaction,
@@ -127,6 +128,8 @@ pub struct Setup {
     pub strtab_cfg: u32,
     /// Transactions are stepped as actors instead of translated at once.
     pub stepwise: bool,
+    /// PARAM of a CMDQV.
+    pub cmdqv: Option<CmdqvParam>,
 }
 
 impl Default for Setup {
@@ -142,6 +145,7 @@ impl Default for Setup {
             cr0: 0,
             strtab_cfg: 8,
             stepwise: false,
+            cmdqv: None,
         }
     }
 }
@@ -217,6 +221,7 @@ impl Bench {
             id_registers: setup.ids,
             structures: setup.structures,
             ports: 2,
+            cmdqv: setup.cmdqv,
         };
         let smmu = Arc::new(Smmu::new(&config).expect("a geometry that exists"));
         let port =

@@ -3,9 +3,10 @@
 
 use super::record::{Access, Direction as LogDirection, Init};
 use smmu_arch::{
-    Access as BusAccess, AtsTranslation, Command, Direction, Event, Fault, IdRegisters, Iova,
-    Observation, Origin, Pa, PortId, Resume, SmmuId, StallTicket, StreamId, Structure, SubstreamId,
-    TlbScope, Transaction, TranslationCompletion, TranslationRequest, Why, Worlds,
+    Access as BusAccess, AtsTranslation, Command, CommandQueueId, Direction, Event, Fault,
+    IdRegisters, Iova, Observation, Origin, Pa, PortId, Resume, SmmuId, StallTicket, StreamId,
+    Structure, SubstreamId, TlbScope, Transaction, TranslationCompletion, TranslationRequest, Why,
+    Worlds,
 };
 use smmu_bus::{
     Actor, Answer, Condition, Data, Memory, MemoryMapError, Mmio, Observer, Ram, Request, Step,
@@ -111,6 +112,7 @@ impl Bench {
                 cd_cache: None,
             },
             ports: 1,
+            cmdqv: None,
         };
         let smmu = Arc::new(Smmu::new(&config).expect("what is unbounded has no bad geometry"));
         let port = Port::new(Arc::clone(&smmu), PortId(0), Reason::default());
@@ -246,7 +248,8 @@ impl Bench {
     fn forget_translations(&self) {
         for worlds in [Worlds::NsEl1, Worlds::AnyEl2] {
             let scope = TlbScope { worlds, ..TlbScope::NSNH_ALL };
-            let forget = Request::Forget { structure: Structure::MainTlb, scope };
+            let by = CommandQueueId::Main;
+            let forget = Request::Forget { structure: Structure::MainTlb, scope, by };
             let _ = self.smmu.answer(&self.smmu.background_origin(), &forget, &mut ());
         }
     }
@@ -275,7 +278,8 @@ impl Bench {
                 Step::Wait(condition) if self.smmu.holds(condition) => answer = Answer::Resumed,
                 Step::Wait(condition) => return self.parked = Some((work, condition)),
                 Step::Done(outcome) => {
-                    if let smmu_device::WorkOutcome::Command(Err(_)) = outcome
+                    if let smmu_device::WorkOutcome::Command(outcome) = outcome
+                        && outcome.result.is_err()
                         && let Some(command) = self.done.commands.back_mut()
                     {
                         command.failed = true;

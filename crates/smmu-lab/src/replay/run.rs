@@ -56,6 +56,7 @@ impl Bench {
             id_registers: case.smmu.stage.id_registers(),
             structures: structures(),
             ports: 1,
+            cmdqv: None,
         };
         let smmu = Arc::new(Smmu::new(&config).expect("what is unbounded has no bad geometry"));
         let port = Port::new(Arc::clone(&smmu), PortId(0), ()).expect("the SMMU has one port");

@@ -175,7 +175,7 @@ impl Statistics {
     fn of_smmu(&mut self, origin: &Origin, observation: &Observation) {
         let Some(counts) = self.counters.smmus.get_mut(usize::from(origin.smmu.0)) else { return };
         match observation {
-            Observation::Synchronised => {
+            Observation::Synchronised(_) => {
                 counts.commands += 1;
                 counts.syncs += 1;
             }
@@ -183,7 +183,7 @@ impl Statistics {
             Observation::Invalidated { scope: Invalidation::Configuration(_), .. } => {
                 counts.cfgi += 1;
             }
-            Observation::Invalidated { scope: Invalidation::Translations(_), dropped } => {
+            Observation::Invalidated { scope: Invalidation::Translations(_), dropped, .. } => {
                 counts.tlbi += 1;
                 counts.dropped += u64::from(*dropped);
                 if let Some(vm) = self.acting {

@@ -147,6 +147,7 @@ fn place(blueprint: &Blueprint, index: usize, seed: u64) -> Result<Placed, Build
         id_registers: drawn.ids,
         structures: structure_sizes(drawn, seed),
         ports: ports as u16,
+        cmdqv: None,
     };
     let smmu = Smmu::new(&config)
         .map_err(|source| BuildError::Geometry { smmu: drawn.name.clone(), source })?;

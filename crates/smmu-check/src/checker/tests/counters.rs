@@ -2,7 +2,7 @@
 
 use super::script::World;
 use crate::{Checker, Sharing};
-use smmu_arch::{Epoch, Observation, Origin, Pa, SmmuId, Vmid};
+use smmu_arch::{CommandQueueId, Epoch, Observation, Origin, Pa, SmmuId, Vmid};
 use smmu_bus::{Observer, Ram};
 
 #[test]
@@ -52,7 +52,7 @@ fn entries_that_need_not_have_been_dropped_are_counted() {
 fn an_smmu_that_nobody_added_is_not_judged() {
     let mut checker = Checker::new(Ram::new([(Pa(0), 4096)]).unwrap());
     let origin = Origin { smmu: SmmuId(3), transaction: None, begin: Epoch(0) };
-    checker.observe(&origin, &Observation::Synchronised);
+    checker.observe(&origin, &Observation::Synchronised(CommandQueueId::Main));
     assert_eq!(checker.counters().unjudged, 1);
     assert!(checker.verdicts().is_empty());
 }

@@ -25,10 +25,10 @@ use super::adversary::Adversary;
 use crate::{Checker, Counters, Globals, StoreWire};
 use smmu_arch::{Access, Direction};
 use smmu_arch::{
-    AddressSpace, Asid, CfgiCd, CfgiSte, Command, CommandFeatures, EntryKind, Epoch, Fault,
-    FaultClass, Features, IdRegisters, Iova, Ipa, Observation, Origin, Pa, Path, PortId, Promise,
-    SmmuId, Stage, StageFault, StageFaultKind, StreamId, Structure, SubstreamId, TlbEntry, TlbiIpa,
-    TlbiRange, TlbiVa, TlbiVmid, Transaction, TransactionId, Vmid,
+    AddressSpace, Asid, CfgiCd, CfgiSte, Command, CommandFeatures, CommandQueueId, EntryKind,
+    Epoch, Fault, FaultClass, Features, IdRegisters, Iova, Ipa, Observation, Origin, Pa, Path,
+    PortId, Promise, SmmuId, Stage, StageFault, StageFaultKind, StreamId, Structure, SubstreamId,
+    TlbEntry, TlbiIpa, TlbiRange, TlbiVa, TlbiVmid, Transaction, TransactionId, Vmid,
 };
 use smmu_bus::{Memory, Observer, Ram, Recording};
 use std::cell::RefCell;
@@ -187,7 +187,7 @@ impl World {
             ["lazy"] => self.adversary.lazy = true,
             ["sync"] => {
                 self.adversary.synchronise();
-                self.observe(None, Observation::Synchronised);
+                self.observe(None, Observation::Synchronised(CommandQueueId::Main));
             }
             ["promise", ref words @ ..] => {
                 let promise = self.promise(words);
@@ -347,7 +347,7 @@ impl World {
         let scope = command.scope(&CommandFeatures::ALL, false, 0).unwrap();
         let dropped = tag(operands, "dropped") as u32;
         self.adversary.invalidate(scope);
-        self.observe(None, Observation::Invalidated { scope, dropped });
+        self.observe(None, Observation::Invalidated { scope, dropped, by: CommandQueueId::Main });
     }
 
     fn promise(&self, words: &[&str]) -> Promise {
