@@ -102,8 +102,8 @@ fn the_fields_of_enhanced_queues_are_those_of_the_rows() {
 }
 
 /// `step` and `count` are those of the interface or queue, where a row is one of each.
-fn assert_cmdqv_row(rows: &[Row], known: &CmdqvRow, step: u64, most: u64) {
-    let (name, offset, stride, count, width) = *known;
+fn assert_cmdqv_row<W>(rows: &[Row], known: &CmdqvRow<W>, step: u64, most: u64) {
+    let (name, offset, stride, count, width, _) = *known;
     let row = rows.iter().find(|row| row.name == name).expect("listed");
     assert_eq!((u64::from(row.offset), row.width), (offset, width), "{name}");
     match (row.stride, row.count) {
@@ -121,9 +121,9 @@ fn assert_cmdqv_row(rows: &[Row], known: &CmdqvRow, step: u64, most: u64) {
 #[test]
 fn the_registers_of_a_cmdqv_stand_where_the_rows_say() {
     let rows = rows();
-    CMDQV_ROWS.iter().for_each(|(row, _)| assert_cmdqv_row(&rows, row, 0, 1));
-    VINTF_ROWS.iter().for_each(|(row, _)| assert_cmdqv_row(&rows, row, VINTF_STRIDE, VINTFS_MAX));
-    VCMDQ_ROWS.iter().for_each(|(row, _)| assert_cmdqv_row(&rows, row, VCMDQ_STRIDE, VCMDQS_MAX));
+    CMDQV_ROWS.iter().for_each(|row| assert_cmdqv_row(&rows, row, 0, 1));
+    VINTF_ROWS.iter().for_each(|row| assert_cmdqv_row(&rows, row, VINTF_STRIDE, VINTFS_MAX));
+    VCMDQ_ROWS.iter().for_each(|row| assert_cmdqv_row(&rows, row, VCMDQ_STRIDE, VCMDQS_MAX));
     let of_block = |row: &&Row| row.name.starts_with("CMDQV_") || row.name.starts_with("VCMDQ_");
     let known = CMDQV_ROWS.len() + VINTF_ROWS.len() + VCMDQ_ROWS.len();
     assert_eq!(rows.iter().filter(of_block).count(), known);

@@ -94,7 +94,7 @@ impl Cmdqv {
             }
             CmdqvWord::VintfErrMap(half) => half_of(self.interfaces_in_error(), half),
             CmdqvWord::VintfIntMask(half) => half_of(self.masked, half),
-            CmdqvWord::CmdqErrMap(word) => self.map(word, |queue| Some(queue)),
+            CmdqvWord::CmdqErrMap(word) => self.map(word, Some),
             CmdqvWord::CmdqAlloc(queue) => (*self.allocations.get(usize::from(queue))?).into(),
             CmdqvWord::Vintf(vintf, word) => self.read_interface(vintf, word, busy)?,
             CmdqvWord::Physical(queue, word) => self.read_queue(queue, word, busy)?,

@@ -49,6 +49,20 @@ fn registers_lie_outside_of_memory_and_of_each_other() {
     check(&smmu("0x1000"), "not aligned to 64 KiB", "use 0x0");
     let two = format!("{}[[smmu]]\nname = 'b'\nregisters = 0x20000\n", smmu("0x10000"));
     check(&two, "m.toml:6:13: the registers of `b` and `a` overlap", "0x30000");
+    let cmdqv = |keys: &str| format!("{}[smmu.cmdqv]\n{keys}\n", smmu("0x10000"));
+    check(&cmdqv("registers = 0x80000000"), "the CMDQV of `a`", "out of memory");
+    check(
+        &cmdqv("registers = 0"),
+        "m.toml:5:13: the registers of the CMDQV of `a` and `a` overlap",
+        "0x30000",
+    );
+    check(
+        &cmdqv("queues = 3"),
+        "m.toml:5:10: a CMDQV cannot have 3 queues",
+        "power of two up to 128",
+    );
+    check(&cmdqv("streams = 32"), "cannot have 32 streams", "up to 16");
+    check(&cmdqv("interfaces = 0"), "cannot have 0 interfaces", "up to 64");
 }
 
 #[test]

@@ -29,6 +29,7 @@ fn machine(order: Order) -> Machine<()> {
     let blueprint = Blueprint {
         memory: vec![MemoryRegion { base: RAM, bytes: 4 << 20 }],
         smmus: vec![SmmuBlueprint {
+            cmdqv: None,
             name: "smmu".to_owned(),
             registers: REGISTERS,
             preset: "ideal",

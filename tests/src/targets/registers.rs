@@ -1,13 +1,13 @@
 //! Software that writes anything to any register, with anything in memory.
 
 use crate::draw::Draw;
-use smmu_arch::registers::REGISTERS;
+use smmu_arch::registers::{CMDQV_BYTES, CmdqvParam, REGISTERS};
 use smmu_arch::{
     Access, Direction, IdRegisters, Iova, Pa, PortId, SmmuId, StreamId, SubstreamId, Transaction,
 };
 use smmu_bus::{InterruptLine, Memory, Mmio, Outputs, Ram};
 use smmu_cache::TlbGeometry;
-use smmu_device::{Port, Progress, Smmu, SmmuConfig, StructureSizes};
+use smmu_device::{CmdqvFrame, Port, Progress, Smmu, SmmuConfig, StructureSizes};
 use std::sync::Arc;
 
 /// Bytes of memory, at 0.
@@ -31,10 +31,11 @@ impl Outputs for Unconnected {
 /// Where that does not hold.
 pub fn registers_mmio(bytes: &[u8]) {
     let mut draw = Draw::new(bytes);
-    let ids = draw.pick(&[IdRegisters::REFERENCE, IdRegisters::QEMU_NESTED]);
+    let ids = draw.pick(&[IdRegisters::REFERENCE, IdRegisters::QEMU_NESTED, enhanced()]);
     let smmu = Arc::new(smmu(ids));
     let memory = Ram::new([(Pa(0), MEMORY_BYTES)]).expect("one region of memory");
     let mut port = Port::new(Arc::clone(&smmu), PortId(0), ()).expect("the SMMU has a port");
+    let cmdqv = CmdqvFrame(Arc::clone(&smmu));
     for _ in 0..ACCESSES_MAX {
         if draw.is_empty() {
             break;
@@ -48,7 +49,15 @@ pub fn registers_mmio(bytes: &[u8]) {
                 let _ = port.translate(&memory, &transaction(&mut draw));
                 port.end();
             }
-            2 => read_twice(&smmu, &mut draw),
+            2 => {
+                let (offset, bytes) = place(&mut draw);
+                read_twice(&*smmu, offset, bytes);
+            }
+            3 => {
+                let offset = place_in_cmdqv(&mut draw);
+                cmdqv.mmio_write(offset, draw.pick(&[4, 8]), draw.word());
+                read_twice(&cmdqv, offset, draw.pick(&[4, 8]));
+            }
             _ => {
                 let (offset, bytes) = place(&mut draw);
                 let value = draw.word();
@@ -61,10 +70,19 @@ pub fn registers_mmio(bytes: &[u8]) {
     assert_eq!(smmu.mmio_read(0x14, 4), u64::from(ids.idr5));
 }
 
+/// Enhanced Command queues, and what they require.
+fn enhanced() -> IdRegisters {
+    let base = IdRegisters::REFERENCE;
+    let (idr0, idr1) = (base.idr0 | 1 << 4 | 1 << 13, base.idr1 | 1 << 31);
+    IdRegisters { idr0, idr1, idr6: 2 << 16, ..base }
+}
+
 pub(super) fn smmu(id_registers: IdRegisters) -> Smmu {
     let tlb = TlbGeometry::default().into();
     let structures = StructureSizes { tlb, ste_cache: Some(16), cd_cache: Some(16) };
-    let config = SmmuConfig { id: SmmuId(0), id_registers, structures, ports: 1, cmdqv: None };
+    let cmdqv = CmdqvParam::new().with_log2_queues(2).with_log2_interfaces(1).with_log2_streams(2);
+    let config =
+        SmmuConfig { id: SmmuId(0), id_registers, structures, ports: 1, cmdqv: Some(cmdqv) };
     Smmu::new(&config).expect("the default geometry can be built")
 }
 
@@ -98,10 +116,9 @@ fn address(draw: &mut Draw) -> u64 {
     }
 }
 
-fn read_twice(smmu: &Smmu, draw: &mut Draw) {
-    let (offset, bytes) = place(draw);
-    let first = smmu.mmio_read(offset, bytes);
-    assert_eq!(smmu.mmio_read(offset, bytes), first, "a read of {offset:#x} changed it");
+fn read_twice(registers: &impl Mmio, offset: u64, bytes: u8) {
+    let first = registers.mmio_read(offset, bytes);
+    assert_eq!(registers.mmio_read(offset, bytes), first, "a read of {offset:#x} changed it");
     assert!(bytes == 8 || first >> 32 == 0, "four bytes of {offset:#x} are {first:#x}");
 }
 
@@ -115,4 +132,15 @@ fn place(draw: &mut Draw) -> (u64, u8) {
         240.. => draw.word() & 0x3_ffff,
     };
     (offset, bytes)
+}
+
+/// A word of the CMDQV: mostly of its first queues and interfaces.
+fn place_in_cmdqv(draw: &mut Draw) -> u64 {
+    let low = u64::from(draw.byte()) * 4;
+    match draw.byte() % 8 {
+        0 => draw.word() % CMDQV_BYTES & !3,
+        1 => low,
+        2 | 3 => 0x1000 + low % 0x200,
+        page @ 4.. => u64::from(page - 3) << 16 | low,
+    }
 }

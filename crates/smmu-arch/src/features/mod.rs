@@ -8,7 +8,7 @@ mod id_registers;
 pub use consistency::InconsistentId;
 pub use id_registers::IdRegisters;
 
-use crate::registers::{Aidr, EcmdqLayout, Idr0, Idr1, Idr3, Idr5, Idr6};
+use crate::registers::{Aidr, EcmdqLayout, Idr0, Idr1, Idr3, Idr5, Idr6, Page};
 use crate::{Granule, address_size_bits};
 
 /// How faults of the governed kinds end (IDR0.STALL_MODEL).
@@ -268,6 +268,18 @@ impl Features {
     #[must_use]
     pub const fn truncated(&self, address: u64) -> u64 {
         address & ((1 << self.oas_bits) - 1)
+    }
+
+    /// Bytes of the register frame: page 0 and page 1, the VATOS page behind them, and behind
+    /// that the control pages of enhanced Command queues.
+    #[must_use]
+    pub const fn register_bytes(&self) -> u64 {
+        let page = Page::SIZE as u64;
+        match (self.ecmdq, self.vatos) {
+            (Some(layout), _) => EcmdqLayout::FIRST_PAGE + layout.bytes(),
+            (None, true) => 3 * page,
+            (None, false) => 2 * page,
+        }
     }
 
     /// Bits of a VMID: 8 or 16.

@@ -175,41 +175,42 @@ pub enum VcmdqWord {
     ConsIndxBase(u8),
 }
 
-/// Registers of a kind: name, offset of the first, bytes from one to the next, how many, bits of each.
-pub type CmdqvRow = (&'static str, u64, u64, u64, u32);
+/// Registers of a kind: name, offset of the first, bytes from one to the next, how many, bits of
+/// each, and the word by index and half.
+pub type CmdqvRow<W> = (&'static str, u64, u64, u64, u32, fn(u8, u8) -> W);
 
 /// The page of the block itself.
 #[rustfmt::skip]
-pub const CMDQV_ROWS: &[(CmdqvRow, fn(u8, u8) -> CmdqvWord)] = &[
-    (("CMDQV_CONFIG", 0x0, 4, 1, 32), |_, _| CmdqvWord::Config),
-    (("CMDQV_PARAM", 0x4, 4, 1, 32), |_, _| CmdqvWord::Param),
-    (("CMDQV_STATUS", 0x8, 4, 1, 32), |_, _| CmdqvWord::Status),
+pub const CMDQV_ROWS: &[CmdqvRow<CmdqvWord>] = &[
+    ("CMDQV_CONFIG", 0x0, 4, 1, 32, |_, _| CmdqvWord::Config),
+    ("CMDQV_PARAM", 0x4, 4, 1, 32, |_, _| CmdqvWord::Param),
+    ("CMDQV_STATUS", 0x8, 4, 1, 32, |_, _| CmdqvWord::Status),
     // Software reads the maps of interfaces as 64 bits: their second words are the upper halves.
-    (("CMDQV_VINTF_ERR_MAP", 0x14, 4, 2, 32), |index, _| CmdqvWord::VintfErrMap(index)),
-    (("CMDQV_VINTF_INT_MASK", 0x1C, 4, 2, 32), |index, _| CmdqvWord::VintfIntMask(index)),
-    (("CMDQV_CMDQ_ERR_MAPm", 0x24, 4, 4, 32), |index, _| CmdqvWord::CmdqErrMap(index)),
-    (("CMDQV_CMDQ_ALLOCq", 0x200, 4, 128, 32), |index, _| CmdqvWord::CmdqAlloc(index)),
+    ("CMDQV_VINTF_ERR_MAP", 0x14, 4, 2, 32, |index, _| CmdqvWord::VintfErrMap(index)),
+    ("CMDQV_VINTF_INT_MASK", 0x1C, 4, 2, 32, |index, _| CmdqvWord::VintfIntMask(index)),
+    ("CMDQV_CMDQ_ERR_MAPm", 0x24, 4, 4, 32, |index, _| CmdqvWord::CmdqErrMap(index)),
+    ("CMDQV_CMDQ_ALLOCq", 0x200, 4, 128, 32, |index, _| CmdqvWord::CmdqAlloc(index)),
 ];
 /// Interface 0; the next stands [`VINTF_STRIDE`] further on.
 #[rustfmt::skip]
-pub const VINTF_ROWS: &[(CmdqvRow, fn(u8, u8) -> VintfWord)] = &[
-    (("CMDQV_VINTF_CONFIG", 0x1000, 4, 1, 32), |_, _| VintfWord::Config),
-    (("CMDQV_VINTF_STATUS", 0x1004, 4, 1, 32), |_, _| VintfWord::Status),
-    (("CMDQV_VINTF_SID_MATCHs", 0x1040, 4, 16, 32), |index, _| VintfWord::SidMatch(index)),
-    (("CMDQV_VINTF_SID_REPLACEs", 0x1080, 4, 16, 32), |index, _| VintfWord::SidReplace(index)),
-    (("CMDQV_VINTF_LVCMDQ_ERR_MAP", 0x10C0, 8, 2, 64), |index, half| VintfWord::LvcmdqErrMap(2 * index + half)),
+pub const VINTF_ROWS: &[CmdqvRow<VintfWord>] = &[
+    ("CMDQV_VINTF_CONFIG", 0x1000, 4, 1, 32, |_, _| VintfWord::Config),
+    ("CMDQV_VINTF_STATUS", 0x1004, 4, 1, 32, |_, _| VintfWord::Status),
+    ("CMDQV_VINTF_SID_MATCHs", 0x1040, 4, 16, 32, |index, _| VintfWord::SidMatch(index)),
+    ("CMDQV_VINTF_SID_REPLACEs", 0x1080, 4, 16, 32, |index, _| VintfWord::SidReplace(index)),
+    ("CMDQV_VINTF_LVCMDQ_ERR_MAP", 0x10C0, 8, 2, 64, |index, half| VintfWord::LvcmdqErrMap(2 * index + half)),
 ];
 /// Queue 0; the next stands [`VCMDQ_STRIDE`] further on.
 #[rustfmt::skip]
-pub const VCMDQ_ROWS: &[(CmdqvRow, fn(u8, u8) -> VcmdqWord)] = &[
-    (("VCMDQ_CONS", 0x10000, 4, 1, 32), |_, _| VcmdqWord::Cons),
-    (("VCMDQ_PROD", 0x10004, 4, 1, 32), |_, _| VcmdqWord::Prod),
-    (("VCMDQ_CONFIG", 0x10008, 4, 1, 32), |_, _| VcmdqWord::Config),
-    (("VCMDQ_STATUS", 0x1000C, 4, 1, 32), |_, _| VcmdqWord::Status),
-    (("VCMDQ_GERROR", 0x10010, 4, 1, 32), |_, _| VcmdqWord::Gerror),
-    (("VCMDQ_GERRORN", 0x10014, 4, 1, 32), |_, _| VcmdqWord::Gerrorn),
-    (("VCMDQ_BASE", 0x20000, 8, 1, 64), |_, half| VcmdqWord::Base(half)),
-    (("VCMDQ_CONS_INDX_BASE", 0x20008, 8, 1, 64), |_, half| VcmdqWord::ConsIndxBase(half)),
+pub const VCMDQ_ROWS: &[CmdqvRow<VcmdqWord>] = &[
+    ("VCMDQ_CONS", 0x10000, 4, 1, 32, |_, _| VcmdqWord::Cons),
+    ("VCMDQ_PROD", 0x10004, 4, 1, 32, |_, _| VcmdqWord::Prod),
+    ("VCMDQ_CONFIG", 0x10008, 4, 1, 32, |_, _| VcmdqWord::Config),
+    ("VCMDQ_STATUS", 0x1000C, 4, 1, 32, |_, _| VcmdqWord::Status),
+    ("VCMDQ_GERROR", 0x10010, 4, 1, 32, |_, _| VcmdqWord::Gerror),
+    ("VCMDQ_GERRORN", 0x10014, 4, 1, 32, |_, _| VcmdqWord::Gerrorn),
+    ("VCMDQ_BASE", 0x20000, 8, 1, 64, |_, half| VcmdqWord::Base(half)),
+    ("VCMDQ_CONS_INDX_BASE", 0x20008, 8, 1, 64, |_, half| VcmdqWord::ConsIndxBase(half)),
 ];
 
 /// Bytes from one interface's registers to the next's.
@@ -263,8 +264,8 @@ fn vcmdq_at(offset: u64) -> Option<(u8, VcmdqWord)> {
     (queue < VCMDQS_MAX).then_some((queue as u8, word))
 }
 
-fn find<W>(rows: &[(CmdqvRow, fn(u8, u8) -> W)], offset: u64) -> Option<W> {
-    rows.iter().find_map(|&((_, first, stride, count, _), word)| {
+fn find<W>(rows: &[CmdqvRow<W>], offset: u64) -> Option<W> {
+    rows.iter().find_map(|&(_, first, stride, count, _, word)| {
         let from = offset.checked_sub(first)?;
         let (index, half) = (from / stride, from % stride / 4);
         (index < count).then(|| word(index as u8, half as u8))

@@ -1,11 +1,12 @@
 //! What a machine file comes to, with presets and defaults filled in.
 
 use smmu_arch::IdRegisters;
+use smmu_arch::registers::{CmdqvParam, VCMDQS_MAX, VINTF_STREAMS, VINTFS_MAX};
 
-use super::smmu::{ConfigCache, Index, Replacement, Shape, Smmu, Tlb};
+use super::smmu::{Cmdqv, ConfigCache, Index, Replacement, Shape, Smmu, Tlb};
 use super::{
-    Device, MEMORY_BASE, MEMORY_BYTES, MachineFile, REGISTERS_BASE, REGISTERS_STRIDE,
-    with_overrides,
+    CMDQV_BASE, CMDQV_STRIDE, Device, MEMORY_BASE, MEMORY_BYTES, MachineFile, REGISTERS_BASE,
+    REGISTERS_STRIDE, with_overrides,
 };
 use crate::names::{copies, numbered};
 use crate::presets::{self, Preset};
@@ -48,6 +49,17 @@ pub struct SmmuBlueprint {
     pub ste_cache: CacheBlueprint,
     /// CD cache.
     pub cd_cache: CacheBlueprint,
+    /// The CMDQV in front of it, if there is one.
+    pub cmdqv: Option<CmdqvBlueprint>,
+}
+
+/// A Tegra241 CMDQV.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CmdqvBlueprint {
+    /// Physical address of its registers.
+    pub registers: u64,
+    /// Its PARAM register.
+    pub param: CmdqvParam,
 }
 
 /// The main TLB.
@@ -168,6 +180,7 @@ impl MachineFile {
                     tlb: tlb_over(preset.tlb, &smmu.tlb),
                     ste_cache: cache_over(preset.ste_cache, smmu.ste_cache),
                     cd_cache: cache_over(preset.cd_cache, smmu.cd_cache),
+                    cmdqv: smmu.cmdqv.map(|cmdqv| cmdqv_of(&cmdqv, index)),
                 }
             })
             .collect()
@@ -200,6 +213,19 @@ impl MachineFile {
         let above = self.device.iter().filter_map(|device| device.group).max();
         above.map_or(0, |group| group.saturating_add(1)).saturating_add(index as u32)
     }
+}
+
+fn cmdqv_of(cmdqv: &Cmdqv, index: usize) -> CmdqvBlueprint {
+    let log2 = |count: Option<u32>, most: u64| {
+        count.map_or(most.ilog2(), |count| count.max(1).ilog2()).min(most.ilog2()) as u8
+    };
+    let param = CmdqvParam::new()
+        .with_ver(1)
+        .with_log2_queues(log2(cmdqv.queues, VCMDQS_MAX))
+        .with_log2_interfaces(log2(cmdqv.interfaces, VINTFS_MAX))
+        .with_log2_streams(log2(cmdqv.streams, VINTF_STREAMS as u64));
+    let registers = cmdqv.registers.unwrap_or(CMDQV_BASE + index as u64 * CMDQV_STRIDE);
+    CmdqvBlueprint { registers, param }
 }
 
 fn streams_of_copy(device: &Device, copy: u32) -> Vec<u32> {

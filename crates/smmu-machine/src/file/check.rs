@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use smmu_arch::Features;
+use smmu_arch::registers::{VCMDQS_MAX, VINTF_STREAMS, VINTFS_MAX};
 
+use super::windows::{check_windows, overlap, range};
 use super::{
-    Blueprint, CacheBlueprint, MachineFile, REGISTERS_BYTES, SmmuBlueprint, TlbBlueprint,
-    unmodelled,
+    Blueprint, CacheBlueprint, MachineFile, Smmu, SmmuBlueprint, TlbBlueprint, unmodelled,
 };
 use crate::names::{check_copies, check_names};
 use crate::presets;
@@ -15,7 +16,6 @@ use crate::{Path, Problem};
 /// Most entries of a TLB.
 const TLB_ENTRIES_MAX: u32 = 1 << 20;
 const PAGE: u64 = 0x1000;
-const REGISTERS_ALIGNMENT: u64 = 0x1_0000;
 
 impl MachineFile {
     /// Adds everything that is wrong with the machine to `problems`.
@@ -30,11 +30,12 @@ impl MachineFile {
         );
         for (index, smmu) in blueprint.smmus.iter().enumerate() {
             let path = Path::root().key("smmu").index(index);
-            check_registers(blueprint, index, &path, problems);
             check_structures(smmu, &path, problems);
+            check_cmdqv(self.smmu.get(index), &path.key("cmdqv"), problems);
             check_identification(smmu, &path.key("id"), problems);
             self.check_shapes(index, &path, problems);
         }
+        check_windows(blueprint, problems);
         self.check_devices(problems);
         check_streams(blueprint, problems);
         check_groups(blueprint, problems);
@@ -108,41 +109,6 @@ impl MachineFile {
     }
 }
 
-fn check_registers(blueprint: &Blueprint, index: usize, path: &Path, problems: &mut Vec<Problem>) {
-    let smmu = &blueprint.smmus[index];
-    let own = (smmu.registers, REGISTERS_BYTES);
-    let place = path.key("registers");
-    let mut refuse = |what: String, help: String| {
-        problems.push(Problem::new(place.clone(), what, help));
-    };
-    if !smmu.registers.is_multiple_of(REGISTERS_ALIGNMENT) {
-        let what = format!("the registers at {:#x} are not aligned to 64 KiB", own.0);
-        refuse(what, format!("use {:#x}", own.0 / REGISTERS_ALIGNMENT * REGISTERS_ALIGNMENT));
-    }
-    if smmu.registers > (1 << 52) - REGISTERS_BYTES {
-        let what = format!("the registers at {:#x} lie beyond 2^52", own.0);
-        refuse(what, "physical addresses have at most 52 bits".to_owned());
-    }
-    for region in &blueprint.memory {
-        if overlap(own, (region.base, region.bytes)) {
-            let what = format!(
-                "the registers of `{}` {} lie inside memory {}",
-                smmu.name,
-                range(own.0, own.1),
-                range(region.base, region.bytes),
-            );
-            refuse(what, "move the registers out of memory".to_owned());
-        }
-    }
-    for other in &blueprint.smmus[..index] {
-        if overlap(own, (other.registers, REGISTERS_BYTES)) {
-            let what = format!("the registers of `{}` and `{}` overlap", smmu.name, other.name);
-            let help = format!("use {:#x} or above", other.registers + REGISTERS_BYTES);
-            refuse(what, help);
-        }
-    }
-}
-
 fn check_structures(smmu: &SmmuBlueprint, path: &Path, problems: &mut Vec<Problem>) {
     if let TlbBlueprint::SetAssociative { entries, ways, .. } = smmu.tlb {
         check_tlb(entries, ways, &path.key("tlb"), problems);
@@ -152,6 +118,24 @@ fn check_structures(smmu: &SmmuBlueprint, path: &Path, problems: &mut Vec<Proble
             let what = "a configuration cache has at most 1048576 entries";
             let help = "use fewer, or `shape = \"unbounded\"`";
             problems.push(Problem::new(path.key(key).key("entries"), what, help));
+        }
+    }
+}
+
+/// Counts are powers of two, as PARAM gives their logarithms.
+fn check_cmdqv(smmu: Option<&Smmu>, path: &Path, problems: &mut Vec<Problem>) {
+    let Some(cmdqv) = smmu.and_then(|smmu| smmu.cmdqv) else { return };
+    let counts = [
+        ("queues", cmdqv.queues, VCMDQS_MAX),
+        ("interfaces", cmdqv.interfaces, VINTFS_MAX),
+        ("streams", cmdqv.streams, VINTF_STREAMS as u64),
+    ];
+    for (key, count, most) in counts {
+        let Some(count) = count else { continue };
+        if !count.is_power_of_two() || u64::from(count) > most {
+            let what = format!("a CMDQV cannot have {count} {key}");
+            let help = format!("choose a power of two up to {most}");
+            problems.push(Problem::new(path.key(key), what, help));
         }
     }
 }
@@ -249,12 +233,4 @@ fn check_groups(blueprint: &Blueprint, problems: &mut Vec<Problem>) {
             problems.push(Problem::new(path, what, help));
         }
     }
-}
-
-fn overlap((a, a_bytes): (u64, u64), (b, b_bytes): (u64, u64)) -> bool {
-    a < b.saturating_add(b_bytes) && b < a.saturating_add(a_bytes)
-}
-
-fn range(base: u64, bytes: u64) -> String {
-    format!("{base:#x}–{:#x}", base.saturating_add(bytes.saturating_sub(1)))
 }

@@ -9,12 +9,16 @@ mod check;
 mod identification;
 mod smmu;
 mod unmodelled;
+mod windows;
 
 pub use blueprint::{
-    Blueprint, CacheBlueprint, DeviceBlueprint, MemoryRegion, SmmuBlueprint, TlbBlueprint,
+    Blueprint, CacheBlueprint, CmdqvBlueprint, DeviceBlueprint, MemoryRegion, SmmuBlueprint,
+    TlbBlueprint,
 };
 pub use bytes::Bytes;
-pub use smmu::{ConfigCache, ConfigCacheShape, IdOverrides, Index, Replacement, Shape, Smmu, Tlb};
+pub use smmu::{
+    Cmdqv, ConfigCache, ConfigCacheShape, IdOverrides, Index, Replacement, Shape, Smmu, Tlb,
+};
 pub use unmodelled::{Unmodelled, unmodelled};
 
 pub(crate) use blueprint::{cache_over, tlb_over};
@@ -31,10 +35,12 @@ pub const MEMORY_BASE: u64 = 0x8000_0000;
 pub const MEMORY_BYTES: u64 = 4 << 30;
 /// Registers of the first SMMU where none are given: 0x2b40_0000.
 pub const REGISTERS_BASE: u64 = 0x2b40_0000;
-/// Bytes of an SMMU's registers: page 0 and page 1, 64 KiB each.
-pub const REGISTERS_BYTES: u64 = 0x2_0000;
 /// From the registers of one SMMU to the next where none are given: 1 MiB.
 pub const REGISTERS_STRIDE: u64 = 0x10_0000;
+/// Registers of the first CMDQV where none are given: 0x2c00_0000.
+pub const CMDQV_BASE: u64 = 0x2c00_0000;
+/// From the registers of one CMDQV to the next where none are given: 16 MiB.
+pub const CMDQV_STRIDE: u64 = 0x100_0000;
 
 /// A machine: memory, SMMUs and the devices behind them.
 ///

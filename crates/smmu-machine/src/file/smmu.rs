@@ -9,7 +9,8 @@ use serde::Deserialize;
 pub struct Smmu {
     /// Name, unique in the machine.
     pub name: String,
-    /// Physical address of its registers: two pages of 64 KiB, aligned to 64 KiB.
+    /// Physical address of its registers, aligned to 64 KiB: two pages of 64 KiB, a third with
+    /// IDR0.VATOS, and with IDR1.ECMDQ the third and the control pages of IDR6.
     /// Default: 0x2b40_0000 for the first SMMU, 1 MiB further for each one after it.
     pub registers: Option<u64>,
     /// Preset under this SMMU. Default: the machine's preset.
@@ -26,6 +27,23 @@ pub struct Smmu {
     /// CD cache.
     #[serde(default)]
     pub cd_cache: ConfigCache,
+    /// A Tegra241 CMDQV in front of it; without the table there is none.
+    pub cmdqv: Option<Cmdqv>,
+}
+
+/// A Tegra241 CMDQV: Command queues that a guest may be given. Counts are powers of two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cmdqv {
+    /// Physical address of its registers, aligned to 64 KiB: 0x83_0000 bytes. Default:
+    /// 0x2c00_0000 for the first SMMU, 16 MiB further for each one after it.
+    pub registers: Option<u64>,
+    /// Queues, 1 to 128. Default: 128.
+    pub queues: Option<u32>,
+    /// Virtual interfaces, 1 to 64. Default: 64.
+    pub interfaces: Option<u32>,
+    /// StreamID slots of an interface, 1 to 16. Default: 16.
+    pub streams: Option<u32>,
 }
 
 /// ID registers: whole words first, then single fields over them. What is not given comes from

@@ -1,15 +1,15 @@
 //! What is soldered on: memory, SMMUs at their addresses, ports of the devices, interrupt lines.
 
 use super::listener::{Listener, Shared};
-use crate::file::{
-    Blueprint, CacheBlueprint, Index, REGISTERS_BYTES, Replacement, SmmuBlueprint, TlbBlueprint,
+use crate::file::{Blueprint, CacheBlueprint, Index, Replacement, SmmuBlueprint, TlbBlueprint};
+use smmu_arch::registers::{
+    CMDQV_BYTES, Cr0, Cr0Ack, Cr2, Gbpa, Register, StrtabBase, StrtabBaseCfg,
 };
-use smmu_arch::registers::{Cr0, Cr0Ack, Cr2, Gbpa, Register, StrtabBase, StrtabBaseCfg};
 use smmu_arch::{Pa, PortId, SmmuId};
 use smmu_bus::{InterruptLine, MemoryMapError, Mmio, Outputs, Ram, Recording};
 use smmu_cache::{GeometryError, IndexFunction, TlbGeometry, TlbShape};
 use smmu_check::Globals;
-use smmu_device::{NoSuchPort, Port, Smmu, SmmuConfig, StructureSizes};
+use smmu_device::{CmdqvFrame, NoSuchPort, Port, Smmu, SmmuConfig, StructureSizes};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -52,8 +52,28 @@ pub struct Board<L: Listener> {
 #[derive(Debug)]
 pub(super) struct Placed {
     pub(super) smmu: Arc<Smmu>,
-    pub(super) registers: Pa,
+    /// Where its registers are, and how many bytes.
+    registers: (Pa, u64),
+    /// Where those of its CMDQV are, if it has one.
+    cmdqv: Option<Pa>,
     globals: Globals,
+}
+
+/// Whose registers an address names.
+#[derive(Clone, Copy)]
+enum Window {
+    Smmu,
+    Cmdqv,
+}
+
+impl Placed {
+    fn decode(&self, address: Pa) -> Option<(Window, u64)> {
+        let within = |(base, bytes): (Pa, u64)| {
+            address.0.checked_sub(base.0).filter(|&offset| offset < bytes)
+        };
+        let own = within(self.registers).map(|offset| (Window::Smmu, offset));
+        own.or_else(|| within((self.cmdqv?, CMDQV_BYTES)).map(|offset| (Window::Cmdqv, offset)))
+    }
 }
 
 /// Interrupts so far, by SMMU and line.
@@ -109,27 +129,34 @@ impl<L: Listener> Board<L> {
         Ok(Self { memory, smmus, ports, listener, interrupts: Interrupts::default() })
     }
 
-    /// The SMMU whose registers hold `address`, and the offset in its frame.
-    fn decode(&self, address: Pa) -> Option<(usize, u64)> {
+    /// The SMMU whose registers hold `address`, and where in them it is.
+    fn decode(&self, address: Pa) -> Option<(usize, Window, u64)> {
         self.smmus.iter().enumerate().find_map(|(index, placed)| {
-            let offset = address.0.checked_sub(placed.registers.0)?;
-            (offset < REGISTERS_BYTES).then_some((index, offset))
+            placed.decode(address).map(|(window, offset)| (index, window, offset))
         })
     }
 
     /// A register read; nothing answers elsewhere, which reads as all ones.
     pub(super) fn mmio_read(&self, address: Pa, bytes: u8) -> u64 {
         match self.decode(address) {
-            Some((index, offset)) => self.smmus[index].smmu.mmio_read(offset, bytes),
+            Some((index, Window::Smmu, offset)) => self.smmus[index].smmu.mmio_read(offset, bytes),
+            Some((index, Window::Cmdqv, offset)) => {
+                CmdqvFrame(Arc::clone(&self.smmus[index].smmu)).mmio_read(offset, bytes)
+            }
             None => u64::MAX >> (64 - 8 * u32::from(bytes.clamp(1, 8))),
         }
     }
 
     /// A register write; elsewhere it is lost.
     pub(super) fn mmio_write(&mut self, address: Pa, bytes: u8, value: u64) {
-        let Some((index, offset)) = self.decode(address) else { return };
+        let Some((index, window, offset)) = self.decode(address) else { return };
         let placed = &mut self.smmus[index];
-        placed.smmu.mmio_write(offset, bytes, value);
+        match window {
+            Window::Smmu => placed.smmu.mmio_write(offset, bytes, value),
+            Window::Cmdqv => {
+                CmdqvFrame(Arc::clone(&placed.smmu)).mmio_write(offset, bytes, value);
+            }
+        }
         let globals = globals(&placed.smmu);
         if globals != placed.globals {
             placed.globals = globals;
@@ -147,12 +174,17 @@ fn place(blueprint: &Blueprint, index: usize, seed: u64) -> Result<Placed, Build
         id_registers: drawn.ids,
         structures: structure_sizes(drawn, seed),
         ports: ports as u16,
-        cmdqv: None,
+        cmdqv: drawn.cmdqv.map(|cmdqv| cmdqv.param),
     };
     let smmu = Smmu::new(&config)
         .map_err(|source| BuildError::Geometry { smmu: drawn.name.clone(), source })?;
     let globals = globals(&smmu);
-    Ok(Placed { smmu: Arc::new(smmu), registers: Pa(drawn.registers), globals })
+    Ok(Placed {
+        smmu: Arc::new(smmu),
+        registers: (Pa(drawn.registers), drawn.register_bytes()),
+        cmdqv: drawn.cmdqv.map(|cmdqv| Pa(cmdqv.registers)),
+        globals,
+    })
 }
 
 fn connect<L: Listener>(
