@@ -138,7 +138,7 @@ fn place(draw: &mut Draw) -> (u64, u8) {
 fn place_in_cmdqv(draw: &mut Draw) -> u64 {
     let low = u64::from(draw.byte()) * 4;
     match draw.byte() % 8 {
-        0 => draw.word() % CMDQV_BYTES & !3,
+        0 => (draw.word() % CMDQV_BYTES) & !3,
         1 => low,
         2 | 3 => 0x1000 + low % 0x200,
         page @ 4.. => u64::from(page - 3) << 16 | low,
