@@ -52,10 +52,13 @@
 //! # Ok::<(), smmu_cache::GeometryError>(())
 //! ```
 
+mod array;
 mod config;
 mod log;
+pub mod policy;
 mod tlb;
 
+pub use array::{Array, Found};
 pub use config::{ConfigCache, ConfigFill};
 pub use log::InvalidationLog;
 pub use tlb::{

@@ -124,12 +124,6 @@ impl<'a> Set<'a> {
         }
     }
 
-    /// Ways.
-    #[inline]
-    pub(super) fn len(&self) -> usize {
-        self.ways
-    }
-
     /// The first way whose tag is `wanted`.
     #[inline]
     pub(super) fn position(&self, wanted: impl Fn(u64) -> bool) -> Option<usize> {

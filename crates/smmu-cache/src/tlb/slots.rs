@@ -6,6 +6,7 @@ use super::directory::{Directory, NOWHERE};
 use super::geometry::Replacement;
 use super::sets::{Set, Sets};
 use super::{Evicted, Numbered, words};
+use crate::policy::{Policy, Random, RoundRobin, Shape, SplitMix64};
 
 /// Neighbours of a slot in the list of its address space.
 #[derive(Clone, Copy, Debug)]
@@ -26,14 +27,17 @@ enum Victim {
     Valid(u32),
 }
 
+/// Policies that need not hear of hits, for look-ups tell the writers nothing.
+#[derive(Clone, Debug)]
+enum Victims {
+    InTurn(RoundRobin),
+    Drawn(Random<SplitMix64>),
+}
+
 /// One record a slot, beside the words that look-ups read.
 #[derive(Clone, Debug)]
 pub(super) struct Slots {
-    replacement: Replacement,
-    /// State of the random generator.
-    random: u64,
-    /// Next way to go, of each set.
-    turns: Vec<u32>,
+    victims: Victims,
     links: Vec<Link>,
     held: Vec<Option<Numbered>>,
 }
@@ -41,14 +45,14 @@ pub(super) struct Slots {
 impl Slots {
     pub(super) fn new(sets: u32, ways: u32, replacement: Replacement) -> Self {
         let slots = (sets * ways) as usize;
-        let random = match replacement {
-            Replacement::Random { seed } => seed,
-            Replacement::RoundRobin => 0,
-        };
+        let shape = Shape { sets: sets as usize, ways: ways as usize };
         Self {
-            replacement,
-            random,
-            turns: vec![0; sets as usize],
+            victims: match replacement {
+                Replacement::Random { seed } => {
+                    Victims::Drawn(Random::new(shape, SplitMix64(seed)))
+                }
+                Replacement::RoundRobin => Victims::InTurn(RoundRobin::new(shape)),
+            },
             links: vec![Link { previous: NOWHERE, next: NOWHERE }; slots],
             held: vec![None; slots],
         }
@@ -99,30 +103,13 @@ impl Slots {
             Some(way) if owner(way) == 0 => (way, Victim::Empty),
             Some(way) => (way, Victim::Dead(owner(way))),
             None => {
-                let way = self.next_victim(set, ways.len());
+                let way = match &mut self.victims {
+                    Victims::InTurn(policy) => policy.victim(set),
+                    Victims::Drawn(policy) => policy.victim(set),
+                };
                 (way, Victim::Valid(owner(way)))
             }
         }
-    }
-
-    fn next_victim(&mut self, set: usize, ways: usize) -> usize {
-        match self.replacement {
-            Replacement::RoundRobin => {
-                let turn = &mut self.turns[set];
-                let way = *turn as usize;
-                *turn = if way + 1 == ways { 0 } else { *turn + 1 };
-                way
-            }
-            Replacement::Random { .. } => (self.draw() % ways as u64) as usize,
-        }
-    }
-
-    /// A step of SplitMix64: any seed will do.
-    fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.random ^ self.random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
     }
 
     /// Puts a slot into the list of `id`, if it is not there already.
