@@ -32,6 +32,7 @@ pub mod replay;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod study;
 
 pub use scenario::{LoadOptions, Loaded, Run, Scenario, ScenarioFile};
 pub use smmu_kernel::{FaultInfo, FaultSwitch};

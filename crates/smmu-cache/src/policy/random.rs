@@ -53,7 +53,7 @@ impl Draw for MersenneTwister {
 
     /// The word as a fraction of all words.
     fn way(&mut self, ways: usize) -> usize {
-        (u128::from(self.draw()) * ways as u128 >> 64) as usize
+        ((u128::from(self.draw()) * ways as u128) >> 64) as usize
     }
 }
 
