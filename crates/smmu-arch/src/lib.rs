@@ -77,7 +77,7 @@ pub use invalidation::{
 };
 pub use layout::FieldInfo;
 pub use leaf::Leaf;
-pub use observation::{Observation, Origin, Path, TransactionId};
+pub use observation::{Maintenance, Observation, Origin, Path, TransactionId};
 pub use permissions::{Permissions, StageRights};
 pub use pri::PageRequest;
 pub use promise::Promise;

@@ -38,6 +38,7 @@
 
 mod atc;
 mod atos;
+mod broadcast;
 mod command_queue;
 mod control;
 mod event_queue;
@@ -58,6 +59,7 @@ mod work;
 
 pub use atc::AtcOutcome;
 pub use atos::{AtosLookup, AtosOutcome};
+pub use broadcast::BroadcastSync;
 pub use command_queue::{CommandConsumer, CommandOutcome};
 pub use event_queue::{EventOutcome, EventWriter};
 pub use functional::Progress;

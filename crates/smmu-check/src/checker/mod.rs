@@ -21,6 +21,7 @@ pub use smmu::Sharing;
 pub use verdict::{Blame, Cause, Changed, Done, Entry, Seen, Verdict};
 
 use crate::reference::{Allowed, Globals, Reference, Ruling};
+use commands::Effect;
 use fills::Fill;
 use history::History;
 use judge::{Case, Charge, Judge, Passed, says};
@@ -28,8 +29,8 @@ use promises::Promises;
 use rustc_hash::FxHashMap;
 use smmu::{Begun, Smmu};
 use smmu_arch::{
-    AddressSpace, Fault, Features, Invalidation, Observation, Origin, Pa, Path, Promise, SmmuId,
-    StreamId, Structure, TlbEntry, Transaction, Vmid,
+    AddressSpace, Fault, Features, Invalidation, Maintenance, Observation, Origin, Pa, Path,
+    Promise, SmmuId, StreamId, Structure, TlbEntry, Transaction, Vmid,
 };
 use smmu_bus::{Memory, Observer, StoreListener};
 use std::cell::RefCell;
@@ -216,10 +217,10 @@ impl<M: Memory> Checker<M> {
         smmu.fills.filled(fill);
     }
 
-    fn invalidated(&mut self, origin: &Origin, scope: Invalidation, dropped: u32) {
-        let at = self.now;
+    fn invalidated(&mut self, origin: &Origin, scope: Invalidation, dropped: u32, by: Maintenance) {
+        let (at, epoch) = (self.now, origin.begin);
         let Some(smmu) = self.smmus.get_mut(&origin.smmu) else { return };
-        smmu.commands.invalidated(at, scope, dropped);
+        smmu.commands.invalidated(Effect { at, scope, dropped, by, epoch, completed: None });
         if dropped == 0 {
             return;
         }
@@ -372,10 +373,13 @@ impl<M: Memory> Observer for Checker<M> {
             Observation::Filled { structure: Structure::MainTlb, number, entry, .. } => {
                 self.filled(origin, number, entry);
             }
-            Observation::Invalidated { scope, dropped } => {
-                self.invalidated(origin, scope, dropped);
+            Observation::Invalidated { scope, dropped, by } => {
+                self.invalidated(origin, scope, dropped, by);
             }
             Observation::Synchronised => smmu.commands.synchronised(at),
+            Observation::BroadcastSynchronised => {
+                smmu.commands.broadcast_synchronised(at, origin.begin);
+            }
             Observation::Translated { transaction, space, output, path } => {
                 self.translated(origin, transaction, space, output, path);
             }

@@ -183,7 +183,7 @@ impl Statistics {
             Observation::Invalidated { scope: Invalidation::Configuration(_), .. } => {
                 counts.cfgi += 1;
             }
-            Observation::Invalidated { scope: Invalidation::Translations(_), dropped } => {
+            Observation::Invalidated { scope: Invalidation::Translations(_), dropped, .. } => {
                 counts.tlbi += 1;
                 counts.dropped += u64::from(*dropped);
                 if let Some(vm) = self.acting {
