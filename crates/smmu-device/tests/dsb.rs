@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::broadcast::mapped;
+use common::broadcast::{begin_dsb, mapped};
 use common::{Board, Kind, Log, Space, output, read};
 use smmu_arch::{
     BroadcastTlbi, Epoch, Maintenance, Observation, Pa, PeContext, TlbiInstruction, Vmid,
@@ -20,7 +20,7 @@ fn it_waits_for_a_walk_in_flight() {
     let (mut bench, stream) = mapped();
     let _walk = bench.ports[0].start(&read(stream, 0x1000));
     bench.tlbi(ALL);
-    let (_, condition) = bench.begin_dsb();
+    let (_, condition) = begin_dsb(&bench.smmu);
     assert!(!bench.smmu.holds(condition));
     bench.ports[0].end();
     assert!(bench.smmu.holds(condition));
@@ -33,7 +33,7 @@ fn it_waits_for_a_hit_whose_access_was_not_made_yet() {
     let hit = bench.ports[0].translate(&bench.memory, &read(stream, 0x1000));
     assert_eq!(output(hit), Pa(0x8000));
     bench.tlbi(ALL);
-    let (_, condition) = bench.begin_dsb();
+    let (_, condition) = begin_dsb(&bench.smmu);
     assert!(!bench.smmu.holds(condition));
     bench.ports[0].end();
     assert!(bench.smmu.holds(condition));
@@ -88,7 +88,7 @@ fn what_it_did_is_told() {
     let (mut bench, stream) = mapped();
     let _ = bench.dma(&read(stream, 0x1000));
     bench.tlbi(ALL);
-    let (sync, _) = bench.begin_dsb();
+    let (sync, _) = begin_dsb(&bench.smmu);
     bench.tlbi(ALL);
     bench.smmu.broadcast_synchronised(&sync, &mut bench.background);
     let told = bench.background.0.iter().map(|(origin, observation)| match *observation {
@@ -127,7 +127,8 @@ impl Platform for Interconnect<'_> {
     }
 
     fn broadcast_sync(&self) {
-        let sync = self.smmu.broadcast_sync().expect("IDR0.BTM");
+        let (sync, condition) = begin_dsb(self.smmu);
+        assert!(self.smmu.holds(condition), "nothing is in flight");
         self.smmu.broadcast_synchronised(&sync, &mut *self.background.borrow_mut());
     }
 

@@ -7,11 +7,11 @@
 
 mod common;
 
-use common::broadcast::taking_part;
+use common::broadcast::{begin_dsb, taking_part};
 use common::spaces::cd_at;
 use common::{Bench, Board, COMMANDS, Kind, Pages, Setup, Space, at, read};
 use smmu_arch::{BroadcastTlbi, Granule, Pa, PortId, TlbiRange, TlbiVaa, Vmid};
-use smmu_bus::{Actor, Answer, DirectCpu, Faulting, Memory, Mmio, Ram, Step};
+use smmu_bus::{DirectCpu, Faulting, Memory, Mmio, Ram};
 use smmu_device::{Port, Smmu};
 use smmu_tables::{Geometry, Prot, Table};
 use std::sync::Arc;
@@ -80,8 +80,7 @@ impl Shared<'_> {
 /// What a PE does instead: a TLBI and a DSB.
 fn broadcast(smmu: &Smmu, tlbi: &BroadcastTlbi) {
     smmu.broadcast(tlbi, &mut ());
-    let mut sync = smmu.broadcast_sync().expect("IDR0.BTM");
-    let Step::Wait(condition) = sync.step(Answer::Start) else { panic!("a DSB waits") };
+    let (_, condition) = begin_dsb(smmu);
     while !smmu.holds(condition) {
         thread::yield_now();
     }

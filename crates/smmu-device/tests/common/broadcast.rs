@@ -7,7 +7,7 @@ use smmu_arch::{
     TlbiVmidAsid, Vmid,
 };
 use smmu_bus::{Actor, Answer, Condition, Step};
-use smmu_device::BroadcastSync;
+use smmu_device::{BroadcastSync, Smmu};
 use smmu_tables::Prot;
 
 /// An SMMU that takes part: IDR0.BTM = 1.
@@ -26,24 +26,24 @@ pub fn mapped() -> (Bench, u32) {
     (bench, stream)
 }
 
+/// A PE begins a DSB; what the part of the SMMU waits for.
+pub fn begin_dsb(smmu: &Smmu) -> (BroadcastSync, Condition) {
+    let mut sync = smmu.broadcast_sync().expect("IDR0.BTM");
+    match sync.step(Answer::Start) {
+        Step::Wait(condition) => (sync, condition),
+        other => panic!("a DSB does not begin with {other:?}"),
+    }
+}
+
 impl Bench {
     /// A PE broadcasts a TLBI.
     pub fn tlbi(&mut self, tlbi: BroadcastTlbi) {
         self.smmu.broadcast(&tlbi, &mut self.background);
     }
 
-    /// A PE begins a DSB; what the part of the SMMU waits for.
-    pub fn begin_dsb(&self) -> (BroadcastSync, Condition) {
-        let mut sync = self.smmu.broadcast_sync().expect("IDR0.BTM");
-        match sync.step(Answer::Start) {
-            Step::Wait(condition) => (sync, condition),
-            other => panic!("a DSB does not begin with {other:?}"),
-        }
-    }
-
     /// A PE's DSB, for which there is nothing to wait.
     pub fn dsb(&mut self) {
-        let (mut sync, condition) = self.begin_dsb();
+        let (mut sync, condition) = begin_dsb(&self.smmu);
         assert!(self.smmu.holds(condition), "waits for {condition:?}");
         assert_eq!(sync.step(Answer::Resumed), Step::Done(()));
         self.smmu.broadcast_synchronised(&sync, &mut self.background);
