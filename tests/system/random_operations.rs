@@ -34,6 +34,7 @@ fn random_operations_come_to_their_end() {
         sum.held += one.held;
         sum.commands += one.commands;
         sum.events += one.events;
+        sum.broadcasts += one.broadcasts;
         sum.digest = sum.digest.rotate_left(1) ^ one.digest;
     }
     println!("seeds 0 to {}: {sum:?}", seeds - 1);
@@ -43,6 +44,7 @@ fn random_operations_come_to_their_end() {
         ("a command", sum.commands),
         ("a held one", sum.held),
         ("an event", sum.events),
+        ("a broadcast", sum.broadcasts),
     ] {
         assert!(met > 0, "{what} was never met");
     }

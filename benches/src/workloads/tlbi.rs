@@ -4,9 +4,7 @@ use super::tlb::{entry, space};
 use crate::draw::Hash;
 use crate::layout::{IOVA, OUTPUT, PAGE};
 use crate::measure::{Measured, Workload};
-use smmu_arch::{
-    AddressScope, Asid, AsidMatch, Invalidation, Stages, TlbScope, Vmid, VmidMatch, Worlds,
-};
+use smmu_arch::{AddressScope, AsidMatch, Invalidation, Stages, TlbScope, Vmid};
 use smmu_cache::{InvalidationLog, Tlb, TlbGeometry};
 use std::time::{Duration, Instant};
 
@@ -81,11 +79,9 @@ impl Tlbi {
         let named = self.space(target);
         let of_vmid = TlbScope::s12_vmall(named.vmid);
         let of_asid = TlbScope {
-            worlds: Worlds::NsEl1,
             stages: Stages::Stage1,
-            vmid: VmidMatch::Like { vmid: Vmid(1), ignore: 0 },
-            asid: AsidMatch::NonGlobal(Asid(named.asid.0)),
-            address: None,
+            asid: AsidMatch::NonGlobal(named.asid),
+            ..TlbScope::s12_vmall(Vmid(1))
         };
         match self.scope {
             Scope::Vmid => of_vmid,

@@ -44,6 +44,8 @@ scaled_field! {
     Address63To12: 52 bits of u64, u64 => u64, shift 12;
     /// Address bits 55:12.
     Address55To12: 44 bits of u64, u64 => u64, shift 12;
+    /// Address bits 51:12.
+    Address51To12: 40 bits of u64, u64 => u64, shift 12;
     /// Address bits 55:3.
     Address55To3: 53 bits of u64, u64 => u64, shift 3;
     /// Address bits 55:16.

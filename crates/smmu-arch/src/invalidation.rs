@@ -216,6 +216,9 @@ pub struct TlbScope {
     pub vmid: VmidMatch,
     /// ASID.
     pub asid: AsidMatch,
+    /// Only entries of contexts whose ASIDs are shared with PEs (CD.ASET = 0): a broadcast that
+    /// names an ASID.
+    pub shared_only: bool,
     /// Addresses; `None` = all.
     pub address: Option<AddressScope>,
 }
@@ -227,6 +230,7 @@ impl TlbScope {
         stages: Stages::Both,
         vmid: VmidMatch::Any,
         asid: AsidMatch::Any,
+        shared_only: false,
         address: None,
     };
 
@@ -259,6 +263,7 @@ impl TlbScope {
             && self.worlds.contains(entry.space.world)
             && self.vmid.matches(entry.space.vmid)
             && self.asid.matches(entry.space.asid, entry.global)
+            && !(self.shared_only && entry.space.aset)
     }
 }
 

@@ -17,6 +17,7 @@
 mod address_size;
 mod ats;
 mod attributes;
+mod broadcast;
 mod cd;
 mod command;
 mod descriptor;
@@ -49,6 +50,7 @@ mod world;
 pub use address_size::{PA_BITS_MAX, address_size_bits, output_size_bits};
 pub use ats::{AtsTranslation, TranslationCompletion, TranslationRequest};
 pub use attributes::{Attributes, MemoryType, Shareability};
+pub use broadcast::{BroadcastTlbi, PeContext, TlbiInstruction};
 pub use cd::{Cd, CdTable, CdWords, IllegalCd};
 pub use command::{
     AtcInv, CfgiCd, CfgiCdAll, CfgiSte, CfgiSteRange, CfgiVmsPidm, CmdSync, Command, CommandError,
@@ -77,7 +79,7 @@ pub use invalidation::{
 };
 pub use layout::FieldInfo;
 pub use leaf::Leaf;
-pub use observation::{Observation, Origin, Path, TransactionId};
+pub use observation::{Maintenance, Observation, Origin, Path, TransactionId};
 pub use permissions::{Permissions, StageRights};
 pub use pri::PageRequest;
 pub use promise::Promise;

@@ -24,7 +24,8 @@ pub struct Origin {
     pub smmu: SmmuId,
     /// Transaction; `None` for commands, event records and register effects.
     pub transaction: Option<TransactionId>,
-    /// Epoch at which the transaction began; for others the epoch now.
+    /// Epoch at which the transaction or the synchronisation of a DSB began; for others the epoch
+    /// now.
     pub begin: Epoch,
 }
 
@@ -37,6 +38,15 @@ pub enum Path {
     Hit(u64),
     /// By a walk.
     Walk,
+}
+
+/// By which way an SMMU is told what to forget.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Maintenance {
+    /// By a command; a CMD_SYNC behind it in the same queue completes it.
+    Command(CommandQueueId),
+    /// By a broadcast TLBI of a PE; a DSB of that PE completes it.
+    Broadcast,
 }
 
 /// One thing that happened.
@@ -156,9 +166,11 @@ pub enum Observation {
         scope: Invalidation,
         /// Entries that it dropped.
         dropped: u32,
-        /// Whose command said so.
-        by: CommandQueueId,
+        /// Who said so.
+        by: Maintenance,
     },
     /// A CMD_SYNC completed: all that came before it in this queue is done.
     Synchronised(CommandQueueId),
+    /// A DSB learnt that broadcasts are complete: all that took effect up to the epoch of the origin.
+    BroadcastSynchronised,
 }

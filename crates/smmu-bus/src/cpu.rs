@@ -10,7 +10,7 @@ pub use direct::{DirectCpu, Platform};
 pub use scheduled::{CpuActor, ScheduledCpu};
 
 use crate::{Aborted, LockId};
-use smmu_arch::{Pa, Promise};
+use smmu_arch::{BroadcastTlbi, Pa, Promise};
 
 /// A processor that runs the driver model.
 ///
@@ -43,6 +43,13 @@ pub trait Cpu {
 
     /// Orders accesses before it against those after it.
     fn barrier(&self);
+
+    /// Executes a TLBI instruction that is broadcast. It is complete after the next [`Cpu::dsb`].
+    fn tlbi(&self, tlbi: BroadcastTlbi);
+
+    /// Returns once the TLBI instructions before it are complete in every SMMU that takes part
+    /// (DSB). It orders accesses as [`Cpu::barrier`] does.
+    fn dsb(&self);
 
     /// Takes a lock; returns when it is held.
     fn lock(&self, lock: LockId);

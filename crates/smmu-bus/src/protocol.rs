@@ -6,8 +6,9 @@
 //! a timing runner (answers some cycles later).
 
 use smmu_arch::{
-    AtcInv, CommandQueueId, ConfigEntry, ConfigKey, ConfigScope, Epoch, Fault, Hit, Pa, PortId,
-    PriResp, Promise, StallTicket, Structure, TlbEntry, TlbKey, TlbScope, Transaction, Why,
+    AtcInv, BroadcastTlbi, CommandQueueId, ConfigEntry, ConfigKey, ConfigScope, Epoch, Fault, Hit,
+    Pa, PortId, PriResp, Promise, StallTicket, Structure, TlbEntry, TlbKey, TlbScope, Transaction,
+    Why,
 };
 
 /// Something that takes steps.
@@ -172,6 +173,10 @@ pub enum Message {
     Interrupt(InterruptLine),
     /// An event is sent that wakes CPUs that wait for one (SEV).
     SendEvent,
+    /// A CPU broadcasts a TLBI instruction to every SMMU that takes part.
+    Tlbi(BroadcastTlbi),
+    /// A CPU synchronises (DSB); answered when what it broadcast before is complete everywhere.
+    BroadcastSync,
 }
 
 /// Wired interrupts of an SMMU (section "Interrupts and notifications").
@@ -200,8 +205,12 @@ pub enum Condition {
     Time(u64),
     /// The lock is free; it is then held by the actor that waited.
     Lock(LockId),
-    /// Every transaction of the SMMU that began before the epoch has ended.
+    /// What a CMD_SYNC waits for: every transaction of the SMMU that began before the epoch has
+    /// ended, their records are written, and endpoints have answered.
     Drained(Epoch),
+    /// Every transaction of the SMMU that began before the epoch has ended, whatever records and
+    /// endpoints still have to do.
+    Ended(Epoch),
     /// Software has decided about a stalled transaction.
     Released(StallTicket),
 }

@@ -1,9 +1,9 @@
 //! One driver program on both kinds of CPU.
 
-use smmu_arch::{Pa, Promise, SmmuId, Vmid, Why};
+use smmu_arch::{BroadcastTlbi, Pa, PortId, Promise, SmmuId, Vmid, Why};
 use smmu_bus::{
-    Aborted, Actor, Answer, Condition, Cpu, CpuActor, Data, DirectCpu, LockId, Memory, Platform,
-    Ram, Request, Step,
+    Aborted, Actor, Answer, Condition, Cpu, CpuActor, Data, DirectCpu, LockId, Memory, Message,
+    Platform, Ram, Request, Step,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -24,12 +24,19 @@ struct Board {
     register: Cell<u64>,
     now_ns: Cell<u64>,
     promises: RefCell<Vec<Promise>>,
+    broadcasts: RefCell<Vec<Message>>,
 }
 
 impl Board {
     fn new() -> Self {
         let ram = Ram::new([(BASE, 0x1000)]).unwrap();
-        Self { ram, register: Cell::new(0), now_ns: Cell::new(100), promises: RefCell::default() }
+        Self {
+            ram,
+            register: Cell::new(0),
+            now_ns: Cell::new(100),
+            promises: RefCell::default(),
+            broadcasts: RefCell::default(),
+        }
     }
 
     fn answer(&self, request: Request) -> Answer {
@@ -54,6 +61,10 @@ impl Board {
             Request::Now => Answer::Time(self.now_ns()),
             Request::Promise(promise) => {
                 self.promise(promise);
+                Answer::Done
+            }
+            Request::Send { message, .. } => {
+                self.broadcasts.borrow_mut().push(message);
                 Answer::Done
             }
             Request::Barrier | Request::Unlock(_) => Answer::Done,
@@ -84,6 +95,12 @@ impl Platform for Board {
     fn promise(&self, promise: Promise) {
         self.promises.borrow_mut().push(promise);
     }
+    fn tlbi(&self, tlbi: &BroadcastTlbi) {
+        self.broadcasts.borrow_mut().push(Message::Tlbi(*tlbi));
+    }
+    fn broadcast_sync(&self) {
+        self.broadcasts.borrow_mut().push(Message::BroadcastSync);
+    }
 }
 
 /// Makes every call of [`Cpu`] once, and both ends of the accesses.
@@ -94,6 +111,8 @@ fn program(cpu: &dyn Cpu) -> Vec<u64> {
     let lost = cpu.cas(BASE.offset(0x10), 4, 6).unwrap();
     let won = cpu.cas(BASE.offset(0x10), 5, 6).unwrap();
     cpu.barrier();
+    cpu.tlbi(BroadcastTlbi::Alle1);
+    cpu.dsb();
     cpu.mmio_write(REGISTER, 4, loaded + 1);
     let register = cpu.mmio_read(REGISTER, 4);
     cpu.unlock(LOCK);
@@ -106,6 +125,7 @@ fn program(cpu: &dyn Cpu) -> Vec<u64> {
     vec![loaded, lost, won, register, before, cpu.now_ns()]
 }
 
+const BROADCASTS: [Message; 2] = [Message::Tlbi(BroadcastTlbi::Alle1), Message::BroadcastSync];
 const RESULT: [u64; 6] = [5, 5, 5, 7, 100, 150];
 
 /// Answers every step of one actor at once; gives its steps and its outcome.
@@ -137,6 +157,7 @@ fn a_program_on_a_direct_cpu_is_answered_at_once() {
     assert_eq!(program(&cpu), RESULT);
     assert_eq!(board.ram.read_word(BASE.offset(0x10)), Ok(6));
     assert_eq!(*board.promises.borrow(), [PROMISE]);
+    assert_eq!(*board.broadcasts.borrow(), BROADCASTS);
 }
 
 #[test]
@@ -147,6 +168,8 @@ fn a_program_on_a_scheduled_cpu_has_the_same_outcome_and_one_step_a_call() {
     assert_eq!(outcome, RESULT);
     assert_eq!(board.ram.read_word(pa), Ok(6));
     assert_eq!(*board.promises.borrow(), [PROMISE]);
+    assert_eq!(*board.broadcasts.borrow(), BROADCASTS);
+    let send = |message| Step::Need(Request::Send { port: PortId(0), message });
     let expected = [
         Step::Wait(Condition::Lock(LOCK)),
         Step::Need(Request::Write { pa, data: Data::Word(5), why }),
@@ -154,6 +177,8 @@ fn a_program_on_a_scheduled_cpu_has_the_same_outcome_and_one_step_a_call() {
         Step::Need(Request::CompareAndSwap { pa, old: 4, new: 6, why }),
         Step::Need(Request::CompareAndSwap { pa, old: 5, new: 6, why }),
         Step::Need(Request::Barrier),
+        send(BROADCASTS[0]),
+        send(BROADCASTS[1]),
         Step::Need(Request::MmioWrite { address: REGISTER, bytes: 4, value: 6 }),
         Step::Need(Request::MmioRead { address: REGISTER, bytes: 4 }),
         Step::Need(Request::Unlock(LOCK)),

@@ -157,8 +157,9 @@ proptest! {
                     let after = tlb.entries();
                     prop_assert!(!after.iter().any(|entry| scope.covers(entry)));
                     let own = |entry: &TlbEntry| TlbEntry { global: false, ..*entry };
+                    let exact = scope.address.is_some() || scope.shared_only;
                     let spared = |entry: &&TlbEntry| {
-                        !scope.covers(entry) && (scope.address.is_some() || !scope.covers(&own(entry)))
+                        !scope.covers(entry) && (exact || !scope.covers(&own(entry)))
                     };
                     let expected: Vec<TlbEntry> = before.iter().filter(spared).copied().collect();
                     prop_assert_eq!(after, expected);

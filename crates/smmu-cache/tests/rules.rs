@@ -2,7 +2,7 @@
 
 use smmu_arch::{
     AddressScope, AddressSpace, Asid, AsidMatch, Attributes, EntryKind, Granule, Leaf, Pa,
-    Permissions, Stages, StreamWorld, TlbEntry, TlbScope, Vmid, VmidMatch, Worlds,
+    Permissions, Stages, StreamWorld, TlbEntry, TlbScope, Vmid, VmidMatch,
 };
 use smmu_cache::{
     ConfigCache, ConfigFill, Context, Fill, IndexFunction, InvalidationLog, Replacement, Tlb,
@@ -47,9 +47,7 @@ fn entry(space: AddressSpace, input: u64, size: u8, stage1: u8) -> TlbEntry {
 /// A TLBI of stage 1 by VMID, ASID and addresses.
 fn tlbi(vmid: u16, asid: AsidMatch, addresses: Option<(u64, u64)>) -> TlbScope {
     TlbScope {
-        worlds: Worlds::NsEl1,
         stages: Stages::Stage1,
-        vmid: VmidMatch::Like { vmid: Vmid(vmid), ignore: 0 },
         asid,
         address: addresses.map(|(first, last)| AddressScope {
             first,
@@ -58,6 +56,7 @@ fn tlbi(vmid: u16, asid: AsidMatch, addresses: Option<(u64, u64)>) -> TlbScope {
             level: 0,
             granule: None,
         }),
+        ..TlbScope::s12_vmall(Vmid(vmid))
     }
 }
 
@@ -142,6 +141,21 @@ fn a_global_entry_answers_every_asid_of_its_vmid_and_aset() {
         assert!(!found(tlb, AddressSpace { aset: true, ..at(1, 1) }, 0));
         assert_eq!(tlb.invalidate(&tlbi(1, AsidMatch::NonGlobal(Asid(1)), None)), 0);
         assert_eq!(tlb.invalidate(&tlbi(1, AsidMatch::OrGlobal(Asid(7)), Some((0, 0)))), 1);
+    });
+}
+
+/// The ASET is no tag of a non-global entry: one context finds what the other has filled.
+#[test]
+fn a_broadcast_by_asid_spares_what_a_context_with_private_asids_has_filled() {
+    on_every_shape(|tlb| {
+        let shared = space(EntryKind::Stage1, 1, 1);
+        let private = AddressSpace { aset: true, ..shared };
+        hold(tlb, &entry(shared, 0, KIB_4, KIB_4));
+        hold(tlb, &entry(private, 0x1000, KIB_4, KIB_4));
+        let broadcast =
+            TlbScope { shared_only: true, ..tlbi(1, AsidMatch::NonGlobal(Asid(1)), None) };
+        assert_eq!(tlb.invalidate(&broadcast), 1);
+        assert!(!found(tlb, private, 0) && found(tlb, shared, 0x1000));
     });
 }
 

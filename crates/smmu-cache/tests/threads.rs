@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use smmu_arch::{
     AddressScope, AddressSpace, Asid, AsidMatch, Attributes, EntryKind, Granule, Invalidation,
     Leaf, MemoryType, Pa, Permissions, Shareability, Stages, StreamWorld, TlbEntry, TlbScope, Vmid,
-    VmidMatch, Worlds,
 };
 use smmu_cache::{Context, InvalidationLog, Tlb, TlbGeometry, TlbShape};
 
@@ -43,9 +42,7 @@ fn entry(asid: u16, page: u64, version: u64) -> TlbEntry {
 
 fn scope(asid: u16, page: Option<u64>) -> TlbScope {
     TlbScope {
-        worlds: Worlds::NsEl1,
         stages: Stages::Stage1,
-        vmid: VmidMatch::Like { vmid: Vmid(1), ignore: 0 },
         asid: AsidMatch::NonGlobal(Asid(asid)),
         address: page.map(|page| AddressScope {
             first: page << 12,
@@ -54,6 +51,7 @@ fn scope(asid: u16, page: Option<u64>) -> TlbScope {
             level: 0,
             granule: None,
         }),
+        ..TlbScope::s12_vmall(Vmid(1))
     }
 }
 

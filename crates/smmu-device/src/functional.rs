@@ -69,7 +69,10 @@ impl Smmu {
                         Message::PageResponse(response) => {
                             outputs.page_response(self.id(), &response);
                         }
-                        Message::Transaction(_) | Message::End => {}
+                        Message::Transaction(_)
+                        | Message::End
+                        | Message::Tlbi(_)
+                        | Message::BroadcastSync => {}
                     }
                     answer = Answer::Done;
                 }

@@ -26,6 +26,8 @@ pub(crate) struct Globals {
     pub(crate) record_ats: bool,
     /// CR0.ATSCHK: Translated transactions are checked.
     pub(crate) check_ats: bool,
+    /// IDR0.BTM, and CR2.PTM does not keep translations private: broadcast TLBIs count.
+    pub(crate) hears_broadcasts: bool,
     /// Low VMID bits that CR0.VMW takes out of the comparison of invalidations.
     pub(crate) vmid_ignore: u16,
 }
@@ -44,6 +46,7 @@ impl Globals {
             record_bad_stream_id: cr2.recinvsid(),
             record_ats: cr2.rec_cfg_ats(),
             check_ats: registers.cr0().atschk(),
+            hears_broadcasts: features.btm && !cr2.ptm(),
             vmid_ignore: wildcard_bits(registers.cr0().vmw()),
         }
     }

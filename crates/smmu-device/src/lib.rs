@@ -39,6 +39,7 @@
 
 mod atc;
 mod atos;
+mod broadcast;
 mod cmdqv;
 mod command_queue;
 mod control;
@@ -61,6 +62,7 @@ mod work;
 
 pub use atc::AtcOutcome;
 pub use atos::{AtosLookup, AtosOutcome};
+pub use broadcast::BroadcastSync;
 pub use command_queue::{CommandConsumer, CommandOutcome};
 pub use event_queue::{EventOutcome, EventWriter};
 pub use functional::Progress;

@@ -116,6 +116,7 @@ impl Smmu {
             Condition::Drained(epoch) => {
                 self.in_flight.drained(epoch) && self.control.lock().is_drained()
             }
+            Condition::Ended(epoch) => self.in_flight.drained(epoch),
             Condition::Released(ticket) => self.control.lock().stalls.is_released(ticket),
             Condition::Time(_) | Condition::Lock(_) => false,
         }
@@ -206,7 +207,7 @@ impl Smmu {
         self.control.lock().stalls.take(ticket)
     }
 
-    fn command_context(&self) -> impl Fn(&Globals) -> CommandContext + '_ {
+    pub(crate) fn command_context(&self) -> impl Fn(&Globals) -> CommandContext + '_ {
         |globals| CommandContext {
             features: command_features(&globals.features),
             e2h: globals.e2h,

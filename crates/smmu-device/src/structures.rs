@@ -2,8 +2,8 @@
 
 use crossbeam::utils::CachePadded;
 use smmu_arch::{
-    ConfigEntry, ConfigKey, ConfigScope, Epoch, Hit, Invalidation, Observation, Origin, Structure,
-    TlbEntry, TlbKey, TlbScope,
+    ConfigEntry, ConfigKey, ConfigScope, Epoch, Hit, Invalidation, Maintenance, Observation,
+    Origin, Structure, TlbEntry, TlbKey, TlbScope,
 };
 use smmu_bus::{Answer, Observer, Request};
 use smmu_cache::{ConfigCache, ConfigFill, Fill, GeometryError, InvalidationLog, Tlb, TlbShape};
@@ -89,7 +89,7 @@ impl Structures {
                 observe(Observation::Invalidated {
                     scope: Invalidation::Translations(scope),
                     dropped,
-                    by,
+                    by: Maintenance::Command(by),
                 });
                 Answer::Forgotten(dropped)
             }
@@ -98,7 +98,7 @@ impl Structures {
                 observe(Observation::Invalidated {
                     scope: Invalidation::Configuration(scope),
                     dropped,
-                    by,
+                    by: Maintenance::Command(by),
                 });
                 Answer::Forgotten(dropped)
             }
@@ -158,7 +158,7 @@ impl Structures {
         }
     }
 
-    fn forget(&self, scope: &TlbScope) -> u32 {
+    pub(crate) fn forget(&self, scope: &TlbScope) -> u32 {
         let invalidation = Invalidation::Translations(*scope);
         self.log.take_effect(&invalidation, || self.tlb.invalidate(scope))
     }

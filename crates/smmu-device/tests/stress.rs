@@ -7,9 +7,10 @@
 
 mod common;
 
+use common::broadcast::{begin_dsb, taking_part};
 use common::spaces::cd_at;
 use common::{Bench, Board, COMMANDS, Kind, Pages, Setup, Space, at, read};
-use smmu_arch::{Granule, Pa, PortId};
+use smmu_arch::{BroadcastTlbi, Granule, Pa, PortId, TlbiRange, TlbiVaa, Vmid};
 use smmu_bus::{DirectCpu, Faulting, Memory, Mmio, Ram};
 use smmu_device::{Port, Smmu};
 use smmu_tables::{Geometry, Prot, Table};
@@ -76,6 +77,15 @@ impl Shared<'_> {
     }
 }
 
+/// What a PE does instead: a TLBI and a DSB.
+fn broadcast(smmu: &Smmu, tlbi: &BroadcastTlbi) {
+    smmu.broadcast(tlbi, &mut ());
+    let (_, condition) = begin_dsb(smmu);
+    while !smmu.holds(condition) {
+        thread::yield_now();
+    }
+}
+
 /// Runs the two ports against `change(round)`, which ends generation `round - 1`.
 fn run(bench: Bench, stream: u32, change: impl FnOnce(&Shared<'_>, &mut Pages, Deadline)) {
     let Bench { smmu, memory, mut pages, .. } = bench;
@@ -130,6 +140,25 @@ fn after_unmap_tlbi_and_sync_no_transaction_uses_the_page() {
         for generation in deadline.rounds() {
             unmap(shared.memory, &table);
             shared.synchronise(&[[0x12 | u64::from(ASID) << 48, IOVA]]);
+            shared.over.store(generation - 1, Ordering::SeqCst);
+            map(shared.memory, pages, &table, generation);
+        }
+    });
+}
+
+/// The same by broadcasts.
+#[test]
+fn after_unmap_tlbi_and_dsb_of_a_pe_no_transaction_uses_the_page() {
+    let mut bench = Bench::with(taking_part());
+    let stream = bench.stream_of(SPACE);
+    let table = bench.table_of(SPACE);
+    map(&bench.memory, &mut bench.pages, &table, 1);
+    let tlbi =
+        BroadcastTlbi::Vaae1(TlbiVaa { vmid: Vmid(0), range: TlbiRange::single(IOVA, true) });
+    run(bench, stream, |shared, pages, deadline| {
+        for generation in deadline.rounds() {
+            unmap(shared.memory, &table);
+            broadcast(shared.smmu, &tlbi);
             shared.over.store(generation - 1, Ordering::SeqCst);
             map(shared.memory, pages, &table, generation);
         }

@@ -136,7 +136,7 @@ fn structures_have_sizes_that_can_be_built() {
 fn id_registers_are_consistent_and_announce_what_is_modelled() {
     let id = |keys: &str| format!("[[smmu]]\nname = 's'\n[smmu.id]\n{keys}\n");
     check(&id("idr0 = 0x094c721a"), "m.toml:4:8: IDR0.HYP", "S2P");
-    check(&id("idr0 = 0x094c723b"), "IDR0.BTM announces what is not modelled", "clear BTM");
+    check(&id("idr0 = 0x494c721b"), "IDR0.RME_IMPL announces what is not", "clear RME_IMPL");
     check(&id("vmid_bits = 9"), "m.toml:4:13: vmid_bits = 9 is not possible", "8 or 16");
     check(&id("oas_bits = 39"), "oas_bits = 39 is not possible", "40");
     let document = Document::parse("m.toml", &id("vmid_bits = 8\noas_bits = 40")).unwrap();

@@ -3,11 +3,13 @@
 use crate::draw::Draw;
 use smmu_arch::registers::REGISTERS;
 use smmu_arch::{
-    Access, Cd, CdTable, Direction, Eats, Granule, IdRegisters, Iova, Observation, Origin, Pa,
-    PageRequest, PortId, SmmuId, StallTicket, Ste, StreamConfig, StreamId, SubstreamId,
-    Transaction, TranslationRequest,
+    Access, BroadcastTlbi, Cd, CdTable, Direction, Eats, Granule, IdRegisters, Iova, Maintenance,
+    Observation, Origin, Pa, PageRequest, PeContext, PortId, SmmuId, StallTicket, Ste,
+    StreamConfig, StreamId, SubstreamId, TlbiInstruction, Transaction, TranslationRequest, Vmid,
 };
-use smmu_bus::{AtcAnswer, InterruptLine, Memory, Mmio, Observer, Outputs, Ram};
+use smmu_bus::{
+    Actor, Answer, AtcAnswer, InterruptLine, Memory, Mmio, Observer, Outputs, Ram, Step,
+};
 use smmu_cache::TlbGeometry;
 use smmu_device::{AtcOutcome, Port, Response, Smmu, SmmuConfig, StructureSizes};
 use std::collections::VecDeque;
@@ -33,6 +35,8 @@ pub struct Operations {
     pub commands: u64,
     /// Event records written or lost.
     pub events: u64,
+    /// Broadcast TLBIs that took effect.
+    pub broadcasts: u64,
     /// A digest of everything that was seen.
     pub digest: u64,
 }
@@ -57,6 +61,7 @@ impl Outputs for Endpoints {
 struct Tally {
     commands: u64,
     events: u64,
+    broadcasts: u64,
 }
 
 impl Observer for Tally {
@@ -66,6 +71,7 @@ impl Observer for Tally {
             | Observation::CommandFailed(_)
             | Observation::Synchronised(_) => self.commands += 1,
             Observation::EventRecorded(_) | Observation::EventLost(_) => self.events += 1,
+            Observation::Invalidated { by: Maintenance::Broadcast, .. } => self.broadcasts += 1,
             _ => {}
         }
     }
@@ -75,8 +81,15 @@ impl Observer for Tally {
 fn everything() -> IdRegisters {
     let ids = IdRegisters::REFERENCE;
     IdRegisters {
-        // STALL_MODEL = 0; ATS, ATOS, PRI, VATOS, ATSRECERR; HTTU = 2.
-        idr0: ids.idr0 & !(3 << 24) | 1 << 10 | 1 << 15 | 1 << 16 | 1 << 20 | 1 << 23 | 2 << 6,
+        // STALL_MODEL = 0; BTM, ATS, ATOS, PRI, VATOS, ATSRECERR; HTTU = 2.
+        idr0: ids.idr0 & !(3 << 24)
+            | 1 << 5
+            | 1 << 10
+            | 1 << 15
+            | 1 << 16
+            | 1 << 20
+            | 1 << 23
+            | 2 << 6,
         idr1: ids.idr1 | 4 << 11,
         idr5: ids.idr5 | 3 << 16,
         ..ids
@@ -99,7 +112,7 @@ fn smmu(ids: IdRegisters) -> Arc<Smmu> {
 }
 
 /// Carries out the operations that the bytes say: register accesses, stores, transactions, ATS and
-/// page requests, decisions about stalls. Nothing panics, and everything comes to rest.
+/// page requests, broadcasts of CPUs, decisions about stalls. Nothing panics, and everything comes to rest.
 pub fn operations(bytes: &[u8]) -> Operations {
     let smmu = smmu(everything());
     let memory = Ram::new([(Pa(0), MEMORY_BYTES)]).expect("one region of memory");
@@ -113,7 +126,8 @@ pub fn operations(bytes: &[u8]) -> Operations {
     while !draw.is_empty() {
         done.count += 1;
         let seen = match draw.byte() % 16 {
-            0..=3 => store(&memory, &mut draw),
+            0..=2 => store(&memory, &mut draw),
+            3 => broadcast(&smmu, &mut tally, &mut draw),
             4..=5 => write(&smmu, &mut draw),
             6..=7 => command(&smmu, &memory, &mut draw),
             8 => read(&smmu, &mut draw),
@@ -130,7 +144,8 @@ pub fn operations(bytes: &[u8]) -> Operations {
         done.digest = (done.digest ^ seen).wrapping_mul(0x0100_0000_01b3).rotate_left(7);
         let _ = smmu.pump(&memory, &mut tally, &mut endpoints);
     }
-    Operations { commands: tally.commands, events: tally.events, ..done }
+    let Tally { commands, events, broadcasts } = tally;
+    Operations { commands, events, broadcasts, ..done }
 }
 
 /// A word that means something more often than by chance.
@@ -222,6 +237,23 @@ fn command(smmu: &Smmu, memory: &Ram, draw: &mut Draw<'_>) -> u64 {
         smmu.mmio_write(0x64, 4, smmu.mmio_read(0x60, 4));
     }
     at
+}
+
+/// A CPU executes a TLBI and a DSB. No transaction is in flight, so that there is nothing to wait
+/// for.
+fn broadcast(smmu: &Smmu, tally: &mut Tally, draw: &mut Draw<'_>) -> u64 {
+    let instruction = draw.pick(TlbiInstruction::ALL);
+    let pe = PeContext { vmid: Vmid(u16::from(draw.byte() & 3)), host: draw.flag() };
+    let xt = likely(draw) | u64::from(draw.byte() & 3) << 46;
+    if let Some(tlbi) = BroadcastTlbi::of(instruction, xt, &pe) {
+        smmu.broadcast(&tlbi, tally);
+    }
+    let mut sync = smmu.broadcast_sync().expect("IDR0.BTM");
+    if let Step::Wait(condition) = sync.step(Answer::Start) {
+        assert!(smmu.holds(condition), "{condition:?}");
+    }
+    smmu.broadcast_synchronised(&sync, tally);
+    xt
 }
 
 fn store(memory: &Ram, draw: &mut Draw<'_>) -> u64 {

@@ -3,7 +3,7 @@
 use crate::{Aborted, Cpu, LockId, Memory};
 use parking_lot::{Condvar, Mutex};
 use rustc_hash::FxHashMap;
-use smmu_arch::{Pa, Promise};
+use smmu_arch::{BroadcastTlbi, Pa, Promise};
 use std::sync::atomic::{Ordering, fence};
 use std::thread::{self, ThreadId};
 
@@ -21,6 +21,14 @@ pub trait Platform {
     /// Writes a device register of 4 or 8 bytes. The platform may let the device act on it before
     /// it returns.
     fn mmio_write(&self, address: Pa, bytes: u8, value: u64);
+
+    /// Hands a broadcast TLBI to every SMMU that takes part. Of these there need not be any.
+    fn tlbi(&self, tlbi: &BroadcastTlbi) {
+        let _ = tlbi;
+    }
+
+    /// Returns once the broadcasts before it are complete.
+    fn broadcast_sync(&self) {}
 
     /// Virtual time in nanoseconds.
     fn now_ns(&self) -> u64;
@@ -82,6 +90,15 @@ impl<P: Platform> Cpu for DirectCpu<'_, P> {
 
     fn barrier(&self) {
         fence(Ordering::SeqCst);
+    }
+
+    fn tlbi(&self, tlbi: BroadcastTlbi) {
+        self.platform.tlbi(&tlbi);
+    }
+
+    fn dsb(&self) {
+        fence(Ordering::SeqCst);
+        self.platform.broadcast_sync();
     }
 
     fn lock(&self, lock: LockId) {

@@ -1,9 +1,9 @@
 //! A CPU that is an actor.
 
-use crate::{Aborted, Actor, Answer, Condition, Cpu, Data, LockId, Request, Step};
+use crate::{Aborted, Actor, Answer, Condition, Cpu, Data, LockId, Message, Request, Step};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
-use smmu_arch::{Pa, Promise, Why};
+use smmu_arch::{BroadcastTlbi, Pa, PortId, Promise, Why};
 use std::{fmt, io, thread};
 
 /// A program for a CPU, run as an [`Actor`]: every call of [`Cpu`] is a step.
@@ -106,6 +106,11 @@ impl ScheduledCpu<'_> {
         self.ask(Pause::Need(request), (), |answer| (answer == Answer::Done).then_some(()));
     }
 
+    /// What a CPU sends goes to everybody, through no port.
+    fn send(&self, message: Message) {
+        self.need_done(Request::Send { port: PortId(0), message });
+    }
+
     fn wait(&self, condition: Condition) {
         self.ask(Pause::Wait(condition), (), |answer| (answer == Answer::Resumed).then_some(()));
     }
@@ -156,6 +161,14 @@ impl Cpu for ScheduledCpu<'_> {
 
     fn barrier(&self) {
         self.need_done(Request::Barrier);
+    }
+
+    fn tlbi(&self, tlbi: BroadcastTlbi) {
+        self.send(Message::Tlbi(tlbi));
+    }
+
+    fn dsb(&self) {
+        self.send(Message::BroadcastSync);
     }
 
     fn lock(&self, lock: LockId) {

@@ -248,17 +248,19 @@ impl Tlb {
 
     /// Drops exactly what `scope` covers; returns how many entries that were.
     ///
-    /// Without an address the cost does not depend on how many entries there are.
+    /// Without an address the cost does not depend on how many entries there are, unless entries
+    /// of one ASID are told apart by their ASET, which is no tag of theirs.
     pub fn invalidate(&self, scope: &TlbScope) -> u32 {
         let mut ledger = self.ledger.lock();
         let mut ids = std::mem::take(&mut ledger.ids);
         ledger.directory.collect_covered(scope, &mut ids);
-        let dropped = if scope.address.is_some() {
+        let one_by_one = scope.address.is_some() || scope.shared_only;
+        let dropped = if one_by_one {
             ids.iter().map(|&id| ledger.drop_within(self.sets.as_ref(), id, scope)).sum()
         } else {
             ids.iter().map(|&id| ledger.retire(id)).sum()
         };
-        if scope.address.is_none() && dropped > 0 {
+        if !one_by_one && dropped > 0 {
             self.generation.fetch_add(1, Ordering::SeqCst);
         }
         ids.clear();

@@ -125,7 +125,7 @@ impl Slots {
         self.link(directory, id, slot);
     }
 
-    /// Drops the entries of `id` that `scope`, which names addresses, covers.
+    /// Drops the entries of `id` that `scope` covers, one by one.
     pub(super) fn invalidate(
         &mut self,
         sets: &Sets,

@@ -33,7 +33,7 @@ pub(super) fn place(record: &mut Record, number: u64, entry: &TlbEntry) {
     }
 }
 
-/// Drops the entries that `scope`, which names addresses, covers.
+/// Drops the entries that `scope` covers, one by one.
 pub(super) fn invalidate(record: &mut Record, scope: &TlbScope) -> u32 {
     let mut lines = record.space.lines.write();
     let before = lines.len();

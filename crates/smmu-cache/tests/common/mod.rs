@@ -168,7 +168,15 @@ fn scope() -> impl Strategy<Value = TlbScope> {
                 granule,
             });
     let address = prop_oneof![1 => Just(None), 3 => range.prop_map(Some)];
-    (worlds, stages, vmid, asid, address).prop_map(|(worlds, stages, vmid, asid, address)| {
-        TlbScope { worlds, stages, vmid, asid, address }
-    })
+    let shared_only = prop::bool::weighted(0.2);
+    (worlds, stages, vmid, asid, shared_only, address).prop_map(
+        |(worlds, stages, vmid, asid, shared_only, address)| TlbScope {
+            worlds,
+            stages,
+            vmid,
+            asid,
+            shared_only,
+            address,
+        },
+    )
 }

@@ -3,7 +3,8 @@
 use super::Moment;
 use super::remembered::Remembered;
 use smmu_arch::{
-    AsidMatch, CommandQueueId, ConfigScope, Invalidation, Stages, TlbScope, VmidMatch, Worlds,
+    AsidMatch, CommandQueueId, ConfigScope, Epoch, Invalidation, Maintenance, Stages, TlbScope,
+    VmidMatch, Worlds,
 };
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,9 +15,10 @@ pub(super) struct Effect {
     pub at: Moment,
     pub scope: Invalidation,
     pub dropped: u32,
-    /// Queue of the command.
-    pub by: CommandQueueId,
-    /// When a CMD_SYNC behind it in its queue completed.
+    pub by: Maintenance,
+    /// Epoch of the SMMU from which on it holds.
+    pub epoch: Epoch,
+    /// When a CMD_SYNC behind it completed, or a DSB behind a broadcast.
     pub completed: Option<Moment>,
 }
 
@@ -24,7 +26,7 @@ pub(super) struct Effect {
 #[derive(Debug, Default)]
 pub(super) struct Commands {
     effects: VecDeque<Effect>,
-    /// Effects at the end among which some are not completed yet.
+    /// Effects at the end, from the first on that is not complete yet.
     open: usize,
 }
 
@@ -32,29 +34,38 @@ impl Commands {
     /// Invalidations that are kept.
     const KEPT: usize = 1 << 16;
 
-    pub(super) fn invalidated(
-        &mut self,
-        at: Moment,
-        scope: Invalidation,
-        dropped: u32,
-        by: CommandQueueId,
-    ) {
+    pub(super) fn invalidated(&mut self, effect: Effect) {
         if self.effects.len() == Self::KEPT {
             self.effects.pop_front();
             self.open = self.open.min(self.effects.len());
         }
-        self.effects.push_back(Effect { at, scope, dropped, by, completed: None });
+        self.effects.push_back(effect);
         self.open += 1;
     }
 
-    /// A CMD_SYNC completes what came before it in its own queue.
+    /// A CMD_SYNC completes every command before it in its own queue, for later ones of the queue
+    /// do not start before.
     pub(super) fn synchronised(&mut self, at: Moment, queue: CommandQueueId) {
+        self.complete_all(at, |effect| effect.by == Maintenance::Command(queue));
+    }
+
+    /// A DSB that began at `epoch` completes the broadcasts of any PE that held then. Those that
+    /// came while it waited are for the next one.
+    pub(super) fn broadcast_synchronised(&mut self, at: Moment, epoch: Epoch) {
+        self.complete_all(at, |effect| {
+            effect.by == Maintenance::Broadcast && effect.epoch <= epoch
+        });
+    }
+
+    fn complete_all(&mut self, at: Moment, completes: impl Fn(&Effect) -> bool) {
         let first = self.effects.len() - self.open;
-        let open = self.effects.range_mut(first..);
-        open.filter(|effect| effect.by == queue && effect.completed.is_none())
-            .for_each(|effect| effect.completed = Some(at));
-        let done = self.effects.range(first..).take_while(|effect| effect.completed.is_some());
-        self.open -= done.count();
+        for effect in self.effects.range_mut(first..) {
+            if effect.completed.is_none() && completes(effect) {
+                effect.completed = Some(at);
+            }
+        }
+        let complete = |effect: &&Effect| effect.completed.is_some();
+        self.open = self.effects.range(first..).skip_while(complete).count();
     }
 
     /// Invalidations that took effect after `time`.
@@ -75,11 +86,15 @@ impl Commands {
     }
 }
 
-/// The name and operands of the command that has a scope.
-pub(super) struct ScopeText<'a>(pub &'a Invalidation);
+/// The name and operands of the command that has a scope; for a broadcast, of the command that
+/// would have it.
+pub(super) struct ScopeText<'a>(pub &'a Invalidation, pub Maintenance);
 
 impl fmt::Display for ScopeText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.1 == Maintenance::Broadcast {
+            f.write_str("broadcast like ")?;
+        }
         match self.0 {
             Invalidation::Configuration(scope) => config_text(f, scope),
             Invalidation::Translations(scope) => tlbi_text(f, scope),
@@ -136,28 +151,57 @@ mod tests {
     use super::*;
     use smmu_arch::{AddressScope, Asid, Vmid};
 
+    const MAIN: Maintenance = Maintenance::Command(CommandQueueId::Main);
+
     #[test]
     fn a_sync_completes_what_came_before_it() {
         let mut commands = Commands::default();
-        let scope = Invalidation::Translations(TlbScope::NSNH_ALL);
-        commands.invalidated(Moment(1), scope, 0, CommandQueueId::Main);
+        commands.invalidated(effect(1, MAIN));
         commands.synchronised(Moment(2), CommandQueueId::Main);
-        commands.invalidated(Moment(3), scope, 0, CommandQueueId::Main);
+        commands.invalidated(effect(3, MAIN));
         assert_eq!(completed(&commands), [Some(Moment(2)), None]);
     }
 
     #[test]
     fn a_sync_completes_nothing_of_another_queue() {
         let mut commands = Commands::default();
-        let scope = Invalidation::Translations(TlbScope::NSNH_ALL);
         let guest = CommandQueueId::Virtual(1);
-        commands.invalidated(Moment(1), scope, 0, CommandQueueId::Main);
-        commands.invalidated(Moment(2), scope, 0, guest);
+        commands.invalidated(effect(1, MAIN));
+        commands.invalidated(effect(2, Maintenance::Command(guest)));
         commands.synchronised(Moment(3), guest);
         assert_eq!(completed(&commands), [None, Some(Moment(3))]);
         commands.synchronised(Moment(4), CommandQueueId::Main);
         assert_eq!(completed(&commands), [Some(Moment(4)), Some(Moment(3))]);
         assert_eq!(commands.open, 0);
+    }
+
+    #[test]
+    fn a_sync_leaves_broadcasts_open_and_a_dsb_commands() {
+        let mut commands = Commands::default();
+        commands.invalidated(effect(1, Maintenance::Broadcast));
+        commands.invalidated(effect(2, MAIN));
+        commands.synchronised(Moment(3), CommandQueueId::Main);
+        assert_eq!(completed(&commands), [None, Some(Moment(3))]);
+        commands.invalidated(effect(4, MAIN));
+        commands.broadcast_synchronised(Moment(5), Epoch(4));
+        assert_eq!(completed(&commands), [Some(Moment(5)), Some(Moment(3)), None]);
+    }
+
+    #[test]
+    fn a_dsb_leaves_open_what_came_while_it_waited() {
+        let mut commands = Commands::default();
+        commands.invalidated(effect(1, Maintenance::Broadcast));
+        commands.invalidated(effect(2, Maintenance::Broadcast));
+        commands.broadcast_synchronised(Moment(3), Epoch(1));
+        assert_eq!(completed(&commands), [Some(Moment(3)), None]);
+        commands.broadcast_synchronised(Moment(4), Epoch(2));
+        assert_eq!(completed(&commands), [Some(Moment(3)), Some(Moment(4))]);
+    }
+
+    /// Takes effect at a moment, and at the epoch of the same number.
+    fn effect(at: u64, by: Maintenance) -> Effect {
+        let scope = Invalidation::Translations(TlbScope::NSNH_ALL);
+        Effect { at: Moment(at), scope, dropped: 0, by, epoch: Epoch(at), completed: None }
     }
 
     fn completed(commands: &Commands) -> Vec<Option<Moment>> {
@@ -166,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_scope_reads_as_its_command() {
-        let text = |scope| ScopeText(&Invalidation::Translations(scope)).to_string();
+        let text = |scope| ScopeText(&Invalidation::Translations(scope), MAIN).to_string();
         assert_eq!(text(TlbScope::s12_vmall(Vmid(1))), "CMD_TLBI_S12_VMALL vmid=0x1");
         assert_eq!(text(TlbScope::NSNH_ALL), "CMD_TLBI_NSNH_ALL");
         let range =

@@ -21,6 +21,7 @@ pub use smmu::Sharing;
 pub use verdict::{Blame, Cause, Changed, Done, Entry, Seen, Verdict};
 
 use crate::reference::{Allowed, Globals, Reference, Ruling};
+use commands::Effect;
 use fills::Fill;
 use history::History;
 use judge::{Case, Charge, Judge, Passed, says};
@@ -28,7 +29,7 @@ use promises::Promises;
 use rustc_hash::FxHashMap;
 use smmu::{Begun, Smmu};
 use smmu_arch::{
-    AddressSpace, CommandQueueId, Fault, Features, Invalidation, Observation, Origin, Pa, Path,
+    AddressSpace, Fault, Features, Invalidation, Maintenance, Observation, Origin, Pa, Path,
     Promise, SmmuId, StreamId, Structure, TlbEntry, Transaction, Vmid,
 };
 use smmu_bus::{Memory, Observer, StoreListener};
@@ -216,16 +217,10 @@ impl<M: Memory> Checker<M> {
         smmu.fills.filled(fill);
     }
 
-    fn invalidated(
-        &mut self,
-        origin: &Origin,
-        scope: Invalidation,
-        dropped: u32,
-        by: CommandQueueId,
-    ) {
-        let at = self.now;
+    fn invalidated(&mut self, origin: &Origin, scope: Invalidation, dropped: u32, by: Maintenance) {
+        let (at, epoch) = (self.now, origin.begin);
         let Some(smmu) = self.smmus.get_mut(&origin.smmu) else { return };
-        smmu.commands.invalidated(at, scope, dropped, by);
+        smmu.commands.invalidated(Effect { at, scope, dropped, by, epoch, completed: None });
         if dropped == 0 {
             return;
         }
@@ -382,6 +377,9 @@ impl<M: Memory> Observer for Checker<M> {
                 self.invalidated(origin, scope, dropped, by);
             }
             Observation::Synchronised(queue) => smmu.commands.synchronised(at, queue),
+            Observation::BroadcastSynchronised => {
+                smmu.commands.broadcast_synchronised(at, origin.begin);
+            }
             Observation::Translated { transaction, space, output, path } => {
                 self.translated(origin, transaction, space, output, path);
             }

@@ -90,6 +90,8 @@ pub enum Miss {
     Asid(Asid),
     /// The entry is global.
     Global,
+    /// Its context does not share its ASIDs with PEs (CD.ASET = 1).
+    PrivateAsid,
     /// Other addresses.
     Addresses {
         /// First address that it covers.
@@ -119,6 +121,7 @@ impl fmt::Display for Miss {
             Self::Vmid(vmid) => write!(f, "another VMID, {vmid}"),
             Self::Asid(asid) => write!(f, "another ASID, {asid}"),
             Self::Global => f.write_str("not global entries"),
+            Self::PrivateAsid => f.write_str("not private ASIDs (ASET = 1)"),
             Self::Addresses { first, last } if first == last => {
                 write!(f, "another address, {first:#x}")
             }
@@ -185,6 +188,9 @@ fn translation_misses(entry: &TlbEntry, table: bool, scope: &TlbScope) -> Vec<Mi
         }
         _ => {}
     }
+    if scope.shared_only && entry.space.aset {
+        misses.push(Miss::PrivateAsid);
+    }
     let leaf = if scope.stages == Stages::Stage2 { entry.stage2 } else { entry.stage1 };
     if let (Some(range), Some(leaf)) = (scope.address, leaf) {
         misses.extend(address_misses(&range, &leaf, table));
@@ -214,13 +220,13 @@ mod tests {
     fn entries() -> impl Strategy<Value = TlbEntry> {
         let kinds =
             prop::sample::select(vec![EntryKind::Stage1, EntryKind::Stage2, EntryKind::Combined]);
-        (kinds, 0u16..3, 0u16..3, any::<bool>(), 0u64..4).prop_map(
-            |(kind, vmid, asid, global, page)| {
+        (kinds, 0u16..3, 0u16..3, any::<(bool, bool)>(), 0u64..4).prop_map(
+            |(kind, vmid, asid, (global, aset), page)| {
                 let leaf = |base| Leaf { base, span_log2: 12, level: 3, granule: Granule::K4 };
                 let world = StreamWorld::NsEl1;
                 let (vmid, asid) = (Vmid(vmid), Asid(asid));
                 TlbEntry {
-                    space: AddressSpace { world, kind, vmid, asid, aset: false },
+                    space: AddressSpace { world, kind, vmid, asid, aset },
                     global,
                     input: page << 12,
                     size_log2: 12,
@@ -245,15 +251,17 @@ mod tests {
             let (first, granule) = (page << 12, Some(Granule::K4));
             AddressScope { first, last: first, leaf: true, level, granule }
         }));
-        (stages, asid, address, 0u16..3).prop_map(|(stages, asid, address, vmid)| {
-            let (stages, asid, address) = match stages {
-                // No command names both stages and an ASID or an address.
-                Stages::Both => (stages, AsidMatch::Any, None),
-                Stages::Stage2 => (stages, AsidMatch::Any, address),
-                Stages::Stage1 => (stages, asid, address),
-            };
-            TlbScope { stages, asid, address, ..TlbScope::s12_vmall(Vmid(vmid)) }
-        })
+        (stages, asid, address, 0u16..3, any::<bool>()).prop_map(
+            |(stages, asid, address, vmid, shared_only)| {
+                let (stages, asid, address) = match stages {
+                    // No command names both stages and an ASID or an address.
+                    Stages::Both => (stages, AsidMatch::Any, None),
+                    Stages::Stage2 => (stages, AsidMatch::Any, address),
+                    Stages::Stage1 => (stages, asid, address),
+                };
+                TlbScope { stages, asid, shared_only, address, ..TlbScope::s12_vmall(Vmid(vmid)) }
+            },
+        )
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! From a charge to a verdict: the commands that were seen, and those that were missing.
 
+use super::commands::Effect;
 use super::explain::Change;
 use super::fills::Fill;
 use super::history::Part;
@@ -9,7 +10,9 @@ use super::smmu::Smmu;
 use super::verdict::{Blame, Changed, Done, Entry, Seen, Verdict};
 use super::{Cause, Moment, remedy};
 use crate::reference::Ruling;
-use smmu_arch::{CmdSync, Command, ConfigKey, EntryKind, Origin, Promise, Stage, SubstreamId};
+use smmu_arch::{
+    CmdSync, Command, ConfigKey, EntryKind, Maintenance, Origin, Promise, Stage, SubstreamId,
+};
 
 pub(super) fn verdict(
     origin: &Origin,
@@ -71,6 +74,7 @@ fn seen(smmu: &Smmu, case: &Case, what: Option<&Remembered>, since: Moment) -> V
         at: effect.at,
         scope: effect.scope,
         dropped: effect.dropped,
+        by: effect.by,
         completed: effect.completed,
         missed: what.map_or_else(Vec::new, |what| what.misses(&effect.scope)),
     });
@@ -125,10 +129,12 @@ fn in_order(commands: Vec<Command>) -> Vec<Command> {
     ordered
 }
 
-/// An invalidation that covers it was issued before the promise: only its CMD_SYNC is missing.
+/// A command that covers it was issued before the promise: only its CMD_SYNC is missing. That
+/// would not have completed a broadcast.
 fn issued(smmu: &Smmu, what: &Remembered, since: Moment, promised: Moment) -> bool {
     let mut effects = smmu.commands.since(since).take_while(|effect| effect.at < promised);
-    effects.any(|effect| what.is_covered(&effect.scope))
+    let by_command = |effect: &Effect| matches!(effect.by, Maintenance::Command(_));
+    effects.any(|effect| by_command(effect) && what.is_covered(&effect.scope))
 }
 
 fn for_stale(

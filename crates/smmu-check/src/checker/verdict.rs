@@ -4,8 +4,8 @@ use super::commands::ScopeText;
 use super::{Miss, Moment, Store};
 use crate::reference::Allowed;
 use smmu_arch::{
-    Asid, Command, Fault, Invalidation, Iova, Pa, Path, Promise, SmmuId, StreamId, SubstreamId,
-    Transaction, TransactionId, Vmid, Why,
+    Asid, Command, CommandQueueId, Fault, Invalidation, Iova, Maintenance, Pa, Path, Promise,
+    SmmuId, StreamId, SubstreamId, Transaction, TransactionId, Vmid, Why,
 };
 use std::fmt;
 
@@ -83,7 +83,9 @@ pub struct Seen {
     pub scope: Invalidation,
     /// Entries that it dropped.
     pub dropped: u32,
-    /// When a CMD_SYNC behind it completed.
+    /// By which way the SMMU was told.
+    pub by: Maintenance,
+    /// When a CMD_SYNC behind it completed, or a DSB behind a broadcast.
     pub completed: Option<Moment>,
     /// Why it did not cover what was used; empty if it did.
     pub missed: Vec<Miss>,
@@ -91,7 +93,7 @@ pub struct Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: ", self.at, ScopeText(&self.scope))?;
+        write!(f, "{} {}: ", self.at, ScopeText(&self.scope, self.by))?;
         if self.missed.is_empty() {
             f.write_str("covers it")?;
         } else {
@@ -101,9 +103,14 @@ impl fmt::Display for Seen {
             }
             f.write_str(")")?;
         }
+        let sync = match self.by {
+            Maintenance::Command(CommandQueueId::Main) => "CMD_SYNC".to_owned(),
+            Maintenance::Command(queue) => format!("CMD_SYNC of {queue}"),
+            Maintenance::Broadcast => "DSB".to_owned(),
+        };
         match self.completed {
-            Some(at) => write!(f, ", CMD_SYNC complete at {at}"),
-            None => f.write_str(", no CMD_SYNC completed behind it"),
+            Some(at) => write!(f, ", {sync} complete at {at}"),
+            None => write!(f, ", no {sync} completed behind it"),
         }
     }
 }

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
 #![allow(unreachable_pub, reason = "a module of several test binaries")]
 
+pub mod broadcast;
 pub mod script;
 pub mod spaces;
 

@@ -5,12 +5,15 @@
 //! unmap vmid=1 asid=7 0x1000 [size=0x1000]
 //! dma vmid=1 asid=7 [write] [priv] 0x1000 => 0x8000 walk      or: hit, or the name of a fault
 //! cmd TLBI_NH_ASID vmid=1 asid=7; CMD_SYNC
+//! shared vmid=1 asid=7                     its CD has ASET = 0, before the first dma
+//! tlbi ASIDE1IS vmid=1 asid=7; DSB         a broadcast
 //! ```
 //!
 //! An address space is named by its kind (`s1` unless said otherwise, `s2`, `nested`, `el2`), VMID
 //! and ASID. Each has a stream of its own; `s2` of a VMID is the stage 2 of `nested` as well.
 
-use super::{Bench, Kind, Setup, Space, read};
+use super::spaces::edit_cd;
+use super::{Bench, Kind, Setup, Space, broadcast, read};
 use smmu_arch::{
     Access, Asid, CfgiCd, CfgiCdAll, CfgiSte, CfgiSteRange, Command, Direction, Granule, Path,
     StreamId, SubstreamId, TlbiAsid, TlbiEl2Va, TlbiEl2Vaa, TlbiIpa, TlbiRange, TlbiVa, TlbiVaa,
@@ -64,6 +67,18 @@ fn run(bench: &mut Bench, line: &str) {
             }
             assert_eq!(bench.pump(), Progress::Idle, "{line}");
             assert_eq!(bench.command_error(), None, "{line}");
+        }
+        "shared" => {
+            let stream = bench.stream_of(Words::of(rest).space());
+            edit_cd(bench, stream, |cd| cd.aset = false);
+        }
+        "tlbi" => {
+            for instruction in rest.split(';').map(str::trim) {
+                match broadcast::parse(&Words::of(instruction)) {
+                    Some(tlbi) => bench.tlbi(tlbi),
+                    None => bench.dsb(),
+                }
+            }
         }
         other => panic!("no verb {other}"),
     }
@@ -123,7 +138,7 @@ fn parse(text: &str, bench: &mut Bench) -> Command {
 }
 
 /// The words of a line: `name=value` pairs, an address, flags.
-struct Words<'a>(Vec<&'a str>);
+pub struct Words<'a>(pub Vec<&'a str>);
 
 impl<'a> Words<'a> {
     fn of(text: &'a str) -> Self {
@@ -134,7 +149,7 @@ impl<'a> Words<'a> {
         self.0.contains(&flag)
     }
 
-    fn number(&self, name: &str) -> Option<u64> {
+    pub fn number(&self, name: &str) -> Option<u64> {
         let pairs = self.0.iter().filter_map(|word| word.split_once('='));
         pairs.filter(|(key, _)| *key == name).map(|(_, value)| number(value)).next()
     }
@@ -156,7 +171,7 @@ impl<'a> Words<'a> {
     }
 
     /// A single address; with `tg=4` a range of `num` and `scale`, with a `ttl`.
-    fn range(&self) -> TlbiRange {
+    pub fn range(&self) -> TlbiRange {
         let of = |name| self.number(name).unwrap_or(0);
         TlbiRange {
             address: self.0.iter().find(|w| w.starts_with("0x")).map_or(0, |w| number(w)),

@@ -27,7 +27,6 @@ type Rule = (&'static str, &'static str, &'static str, fn(&Registers) -> bool);
 #[rustfmt::skip]
 const RULES: &[Rule] = &[
     ("IDR0.TTF", "VMSAv8-32 (LPAE) tables are not walked", "set TTF to 2", |r| r.idr0.ttf() & 1 != 0),
-    ("IDR0.BTM", "no broadcast TLB maintenance arrives", "clear BTM", |r| r.idr0.btm()),
     ("IDR0.HTTU", "Access flags of table descriptors are not updated", "set HTTU to 2 or less", |r| r.idr0.httu() == 3),
     ("IDR0.RME_IMPL", "there are no Realm and Root worlds", "clear RME_IMPL", |r| r.idr0.rme_impl()),
     ("IDR1.TABLES_PRESET", "the stream table base is written by software", "clear TABLES_PRESET", |r| r.idr1.tables_preset()),
@@ -74,11 +73,11 @@ mod tests {
     }
 
     #[test]
-    fn broadcast_maintenance_is_named() {
+    fn a_realm_is_named_and_broadcast_maintenance_is_not() {
         let base = IdRegisters::REFERENCE;
-        let ids = IdRegisters { idr0: base.idr0 | 1 << 5, ..base };
+        let ids = IdRegisters { idr0: base.idr0 | 1 << 30 | 1 << 5, ..base };
         let fields: Vec<_> = unmodelled(&ids).iter().map(|one| one.field).collect();
-        assert_eq!(fields, ["IDR0.BTM"]);
+        assert_eq!(fields, ["IDR0.RME_IMPL"]);
     }
 
     /// Each of these would be walked wrongly without a word.

@@ -4,6 +4,7 @@
 //! step, and its request is answered. Same machine, programs and seed: same steps.
 
 mod board;
+mod broadcast;
 mod listener;
 mod order;
 mod schedule;

@@ -8,7 +8,9 @@ use smmu_arch::Transaction;
 use smmu_bus::{
     Actor, Answer, Condition, Cpu, CpuActor, LockId, Message, Outputs, Request, Step, serve_memory,
 };
-use smmu_device::{Refused, Release, Response, Smmu, Translation, TranslationOutcome, Work};
+use smmu_device::{
+    BroadcastSync, Refused, Release, Response, Smmu, Translation, TranslationOutcome, Work,
+};
 use smmu_master::{Dma, DmaEngine, DmaSummary};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +27,10 @@ pub struct Stuck(pub String);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct DmaId(u64);
 
+/// A CPU, by the order of its start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct CpuId(u64);
+
 /// A program on a CPU, whose result is of type `T`.
 pub struct Program<T>(Rc<Cell<Option<T>>>);
 
@@ -33,8 +39,8 @@ type Transfers = Box<dyn Iterator<Item = Dma>>;
 
 /// A machine that runs.
 pub struct Machine<L: Listener> {
-    board: Board<L>,
-    actors: Vec<Slot>,
+    pub(super) board: Board<L>,
+    pub(super) actors: Vec<Slot>,
     chooser: Chooser,
     time_ns: u64,
     held: BTreeSet<LockId>,
@@ -44,19 +50,20 @@ pub struct Machine<L: Listener> {
     started: u64,
 }
 
-struct Slot {
-    actor: Running,
-    state: State,
+pub(super) struct Slot {
+    pub(super) actor: Running,
+    pub(super) state: State,
 }
 
-enum State {
+pub(super) enum State {
     Ready(Answer),
     Waiting(Condition),
-    /// A master whose transaction is being translated by another actor.
-    Translating,
+    /// Other actors make its answer: they translate the transaction of a master, or do the part
+    /// of SMMUs in the DSB of a CPU.
+    Asked,
 }
 
-enum Running {
+pub(super) enum Running {
     Work {
         smmu: usize,
         work: Work,
@@ -73,7 +80,16 @@ enum Running {
         transaction: Transaction,
         refused: Refused,
     },
-    Cpu(CpuActor<()>),
+    Cpu {
+        id: CpuId,
+        cpu: CpuActor<()>,
+    },
+    /// The part of an SMMU in the DSB of a CPU.
+    Sync {
+        cpu: CpuId,
+        smmu: usize,
+        sync: BroadcastSync,
+    },
     Master {
         id: DmaId,
         device: usize,
@@ -86,9 +102,9 @@ impl Running {
     /// looks again.
     const fn rank(&self) -> u8 {
         match self {
-            Self::Work { .. } => 0,
+            Self::Work { .. } | Self::Sync { .. } => 0,
             Self::Translation { .. } | Self::Stalled { .. } => 1,
-            Self::Cpu(_) => 2,
+            Self::Cpu { .. } => 2,
             Self::Master { .. } => 3,
         }
     }
@@ -98,7 +114,8 @@ impl Running {
             Self::Work { .. } => "an SMMU's queue work",
             Self::Translation { .. } => "a translation",
             Self::Stalled { .. } => "a stalled transaction",
-            Self::Cpu(_) => "a CPU",
+            Self::Cpu { .. } => "a CPU",
+            Self::Sync { .. } => "a DSB",
             Self::Master { .. } => "a device",
         }
     }
@@ -169,7 +186,10 @@ impl<L: Listener> Machine<L> {
     ) -> Program<T> {
         let result = Rc::new(Cell::new(None));
         let out = Rc::clone(&result);
-        self.start(Running::Cpu(CpuActor::new(move |cpu| out.set(Some(program(cpu))))));
+        let cpu = CpuActor::new(move |cpu| out.set(Some(program(cpu))));
+        let id = CpuId(self.started);
+        self.started += 1;
+        self.start(Running::Cpu { id, cpu });
         Program(result)
     }
 
@@ -227,7 +247,7 @@ impl<L: Listener> Machine<L> {
         Ok(())
     }
 
-    fn start(&mut self, actor: Running) {
+    pub(super) fn start(&mut self, actor: Running) {
         self.actors.push(Slot { actor, state: State::Ready(Answer::Start) });
     }
 
@@ -243,13 +263,13 @@ impl<L: Listener> Machine<L> {
             };
         }
         let index = self.chooser.choose(&self.ready);
-        let answer = match std::mem::replace(&mut self.actors[index].state, State::Translating) {
+        let answer = match std::mem::replace(&mut self.actors[index].state, State::Asked) {
             State::Ready(answer) => answer,
             State::Waiting(Condition::Lock(lock)) => {
                 self.held.insert(lock);
                 Answer::Resumed
             }
-            State::Waiting(_) | State::Translating => Answer::Resumed,
+            State::Waiting(_) | State::Asked => Answer::Resumed,
         };
         self.step_actor(index, answer);
         Ok(true)
@@ -279,16 +299,17 @@ impl<L: Listener> Machine<L> {
     fn is_ready(&self, slot: &Slot) -> bool {
         match (&slot.state, &slot.actor) {
             (State::Ready(_), _) => true,
-            (State::Translating, _) => false,
+            (State::Asked, _) => false,
             (State::Waiting(Condition::Time(ns)), _) => *ns <= self.time_ns,
             (State::Waiting(Condition::Lock(lock)), _) => !self.held.contains(lock),
-            (State::Waiting(condition), Running::Work { smmu, .. }) => {
-                self.board.smmus[*smmu].smmu.holds(*condition)
-            }
+            (
+                State::Waiting(condition),
+                Running::Work { smmu, .. } | Running::Sync { smmu, .. },
+            ) => self.board.smmus[*smmu].smmu.holds(*condition),
             (State::Waiting(condition), Running::Stalled { device, .. }) => {
                 self.board.ports[*device].smmu().holds(*condition)
             }
-            (State::Waiting(Condition::Drained(_) | Condition::Released(_)), _) => false,
+            (State::Waiting(_), _) => false,
         }
     }
 
@@ -308,7 +329,7 @@ impl<L: Listener> Machine<L> {
                 format!("{} waits for CMD_RESUME or CMD_STALL_TERM", slot.actor.name())
             }
             State::Waiting(condition) => format!("{} waits for {condition:?}", slot.actor.name()),
-            _ => format!("{} waits for a translation", slot.actor.name()),
+            _ => format!("{} waits for the answer of another", slot.actor.name()),
         });
         waits.collect::<Vec<_>>().join("; ")
     }
@@ -347,13 +368,23 @@ impl<L: Listener> Machine<L> {
                 self.actors.remove(index);
                 self.released(master, device, transaction, refused);
             }
-            Running::Cpu(cpu) => match cpu.step(answer) {
-                Step::Need(request) => {
-                    let answer = self.answer_cpu(&request);
-                    self.actors[index].state = State::Ready(answer);
+            Running::Cpu { id, cpu } => {
+                let id = *id;
+                match cpu.step(answer) {
+                    Step::Need(request) => {
+                        // The CPU stays in State::Asked until there is an answer.
+                        if let Some(answer) = self.answer_cpu(id, &request) {
+                            self.actors[index].state = State::Ready(answer);
+                        }
+                    }
+                    Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
+                    Step::Done(()) => drop(self.actors.remove(index)),
                 }
+            }
+            Running::Sync { sync, .. } => match sync.step(answer) {
+                Step::Need(_) => unreachable!("a DSB asks for nothing"),
                 Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
-                Step::Done(()) => drop(self.actors.remove(index)),
+                Step::Done(()) => self.end_sync(index),
             },
             Running::Master { id, device, engine } => {
                 let (id, device) = (*id, *device);
@@ -380,7 +411,9 @@ impl<L: Listener> Machine<L> {
                 Message::InvalidateAtc(_)
                 | Message::PageResponse(_)
                 | Message::Transaction(_)
-                | Message::End => {}
+                | Message::End
+                | Message::Tlbi(_)
+                | Message::BroadcastSync => {}
             }
             return Answer::Done;
         }
@@ -397,8 +430,14 @@ impl<L: Listener> Machine<L> {
             .unwrap_or(Answer::Aborted)
     }
 
-    fn answer_cpu(&mut self, request: &Request) -> Answer {
-        match *request {
+    /// `None` where other actors make the answer.
+    fn answer_cpu(&mut self, cpu: CpuId, request: &Request) -> Option<Answer> {
+        Some(match *request {
+            Request::Send { message: Message::Tlbi(tlbi), .. } => {
+                self.broadcast(&tlbi);
+                Answer::Done
+            }
+            Request::Send { message: Message::BroadcastSync, .. } => return self.begin_sync(cpu),
             Request::MmioRead { address, bytes } => {
                 Answer::Register(self.board.mmio_read(address, bytes))
             }
@@ -417,12 +456,12 @@ impl<L: Listener> Machine<L> {
             }
             Request::Barrier => Answer::Done,
             ref other => serve_memory(&*self.board.memory, other).unwrap_or(Answer::Aborted),
-        }
+        })
     }
 
     fn answer_master(&mut self, index: usize, id: DmaId, device: usize, request: &Request) {
         let answer = match *request {
-            // The master stays in State::Translating until the answer comes.
+            // The master stays in State::Asked until the answer comes.
             Request::Send { message: Message::Transaction(transaction), .. } => {
                 return self.translate(id, device, transaction);
             }

@@ -71,6 +71,8 @@ impl Cpu for Words {
     }
     fn mmio_write(&self, _: Pa, _: u8, _: u64) {}
     fn barrier(&self) {}
+    fn tlbi(&self, _: BroadcastTlbi) {}
+    fn dsb(&self) {}
     fn lock(&self, _: LockId) {}
     fn unlock(&self, _: LockId) {}
     fn wait_until(&self, _: u64) {}

@@ -2,6 +2,7 @@
 
 mod adversary;
 mod blame;
+mod broadcast;
 mod configuration;
 mod counters;
 mod script;

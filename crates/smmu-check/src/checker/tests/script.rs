@@ -23,7 +23,7 @@
 
 use super::adversary::Adversary;
 use crate::{Checker, Counters, Globals, StoreWire};
-use smmu_arch::{Access, Direction};
+use smmu_arch::{Access, BroadcastTlbi, Direction, Maintenance};
 use smmu_arch::{
     AddressSpace, Asid, CfgiCd, CfgiSte, Command, CommandFeatures, CommandQueueId, EntryKind,
     Epoch, Fault, FaultClass, Features, IdRegisters, Iova, Ipa, Observation, Origin, Pa, Path,
@@ -48,6 +48,7 @@ struct Domain {
     kind: EntryKind,
     vmid: u16,
     asid: u16,
+    aset: bool,
 }
 
 impl Domain {
@@ -58,7 +59,7 @@ impl Domain {
             kind: self.kind,
             vmid: Vmid(self.vmid),
             asid: Asid(asid),
-            aset: false,
+            aset: self.aset,
         }
     }
 
@@ -80,9 +81,10 @@ impl Domain {
     }
 
     fn cd(&self) -> [u64; 8] {
-        // T0SZ 25, EPD1, V, IPS 48 bits, AA64, A, R, ASID.
+        // T0SZ 25, EPD1, V, IPS 48 bits, AA64, A, R, ASET, ASID.
         let word0 =
             25 | 1 << 30 | 1 << 31 | 5 << 32 | 1 << 41 | 3 << 45 | u64::from(self.asid) << 48;
+        let word0 = word0 | u64::from(self.aset) << 47;
         [word0, self.base, 0, 0xff, 0, 0, 0, 0]
     }
 }
@@ -96,6 +98,8 @@ pub(super) struct World {
     open: BTreeMap<u64, Transaction>,
     dmas: u64,
     adversary: Adversary,
+    /// Epoch of the last broadcast.
+    broadcasts: Epoch,
     latched: BTreeMap<u64, Observation>,
 }
 
@@ -121,6 +125,7 @@ impl World {
             open: BTreeMap::new(),
             dmas: 1000,
             adversary: Adversary::default(),
+            broadcasts: Epoch(0),
             latched: BTreeMap::new(),
         };
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -189,6 +194,11 @@ impl World {
                 self.adversary.synchronise();
                 self.observe(None, Observation::Synchronised(CommandQueueId::Main));
             }
+            ["broadcast", name, ref operands @ ..] => self.broadcast(name, operands),
+            ["dsb"] => {
+                self.adversary.synchronise();
+                self.observe_at(self.broadcasts, None, Observation::BroadcastSynchronised);
+            }
             ["promise", ref words @ ..] => {
                 let promise = self.promise(words);
                 self.checker.borrow_mut().promised(promise);
@@ -213,7 +223,8 @@ impl World {
             _ => EntryKind::Combined,
         };
         let (vmid, asid) = (tag(tags, "vmid") as u16, tag(tags, "asid") as u16);
-        let domain = Domain { base, kind, vmid, asid };
+        let aset = tag(tags, "aset") != 0;
+        let domain = Domain { base, kind, vmid, asid, aset };
         for stage in [0, 0x4000] {
             for level in [0, 0x1000] {
                 self.store(base + stage + level, (base + stage + level + 0x1000) | 3);
@@ -248,8 +259,12 @@ impl World {
     }
 
     fn observe(&self, id: Option<u64>, observation: Observation) {
+        self.observe_at(Epoch(0), id, observation);
+    }
+
+    fn observe_at(&self, begin: Epoch, id: Option<u64>, observation: Observation) {
         let transaction = id.map(|number| TransactionId { port: PortId(0), number });
-        let origin = Origin { smmu: SMMU, transaction, begin: Epoch(0) };
+        let origin = Origin { smmu: SMMU, transaction, begin };
         self.checker.borrow_mut().observe(&origin, &observation);
     }
 
@@ -347,7 +362,25 @@ impl World {
         let scope = command.scope(&CommandFeatures::ALL, false, 0).unwrap();
         let dropped = tag(operands, "dropped") as u32;
         self.adversary.invalidate(scope);
-        self.observe(None, Observation::Invalidated { scope, dropped, by: CommandQueueId::Main });
+        let by = Maintenance::Command(CommandQueueId::Main);
+        self.observe(None, Observation::Invalidated { scope, dropped, by });
+    }
+
+    fn broadcast(&mut self, name: &str, operands: &[&str]) {
+        let vmid = Vmid(tag(operands, "vmid") as u16);
+        let asid = Asid(tag(operands, "asid") as u16);
+        let range = TlbiRange::single(tag(operands, "address"), true);
+        let tlbi = match name {
+            "VALE1IS" => BroadcastTlbi::Vae1(TlbiVa { vmid, asid, range }),
+            "VMALLE1IS" => BroadcastTlbi::Vmalle1(TlbiVmid { vmid }),
+            _ => panic!("{name}"),
+        };
+        let scope = tlbi.scope(&CommandFeatures::ALL, false, 0);
+        let dropped = tag(operands, "dropped") as u32;
+        self.adversary.invalidate(scope);
+        self.broadcasts.0 += 1;
+        let by = Maintenance::Broadcast;
+        self.observe_at(self.broadcasts, None, Observation::Invalidated { scope, dropped, by });
     }
 
     fn promise(&self, words: &[&str]) -> Promise {
