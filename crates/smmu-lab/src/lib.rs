@@ -26,6 +26,7 @@
 //! ```
 
 pub mod decode;
+mod input;
 pub mod log;
 pub mod reference;
 pub mod replay;
@@ -34,6 +35,7 @@ pub mod run;
 pub mod scenario;
 pub mod study;
 
+pub use input::InputError;
 pub use scenario::{LoadOptions, Loaded, Run, Scenario, ScenarioFile};
 pub use smmu_kernel::{FaultInfo, FaultSwitch};
 pub use smmu_machine::{Diagnostic, Document};

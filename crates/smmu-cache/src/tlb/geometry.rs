@@ -1,5 +1,7 @@
 //! The shape of a TLB, as a machine file gives it.
 
+use crate::policy::Shape;
+use smmu_arch::{Asid, Vmid};
 use thiserror::Error;
 
 /// What kind of structure a TLB is.
@@ -58,6 +60,17 @@ pub enum IndexFunction {
     PageXorTags,
 }
 
+impl IndexFunction {
+    /// What is XORed into the page number of entries of an address space.
+    #[must_use]
+    pub const fn salt(self, asid: Asid, vmid: Vmid) -> u64 {
+        match self {
+            Self::Page => 0,
+            Self::PageXorTags => (asid.0 ^ vmid.0.rotate_left(5)) as u64,
+        }
+    }
+}
+
 /// Which way of a full set is replaced. Ways that hold nothing valid always go first, the lowest
 /// of them at once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -89,7 +102,10 @@ pub enum GeometryError {
 
 impl TlbGeometry {
     /// Sets and ways.
-    pub(super) fn sets_and_ways(&self) -> Result<(u32, u32), GeometryError> {
+    ///
+    /// # Errors
+    /// No entries, too many, or no power of two of sets.
+    pub fn shape(&self) -> Result<Shape, GeometryError> {
         let entries = self.entries;
         if entries == 0 || entries > 1 << 20 {
             return Err(GeometryError::Entries(entries));
@@ -99,7 +115,7 @@ impl TlbGeometry {
         if !entries.is_multiple_of(ways) || !sets.is_power_of_two() {
             return Err(GeometryError::Sets { entries, ways });
         }
-        Ok((sets, ways))
+        Ok(Shape { sets: sets as usize, ways: ways as usize })
     }
 }
 
@@ -109,11 +125,10 @@ mod tests {
 
     #[test]
     fn sets_are_a_power_of_two() {
-        let check =
-            |entries, ways| TlbGeometry { entries, ways, ..TlbGeometry::default() }.sets_and_ways();
-        assert_eq!(check(2048, 4), Ok((512, 4)));
-        assert_eq!(check(48, 0), Ok((1, 48)));
-        assert_eq!(check(48, 12), Ok((4, 12)));
+        let check = |entries, ways| TlbGeometry { entries, ways, ..TlbGeometry::default() }.shape();
+        assert_eq!(check(2048, 4), Ok(Shape { sets: 512, ways: 4 }));
+        assert_eq!(check(48, 0), Ok(Shape { sets: 1, ways: 48 }));
+        assert_eq!(check(48, 12), Ok(Shape { sets: 4, ways: 12 }));
         assert_eq!(check(0, 0), Err(GeometryError::Entries(0)));
         assert_eq!(check(48, 4), Err(GeometryError::Sets { entries: 48, ways: 4 }));
         assert_eq!(check(4, 8), Err(GeometryError::Sets { entries: 4, ways: 8 }));

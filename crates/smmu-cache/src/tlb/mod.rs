@@ -138,8 +138,9 @@ impl Tlb {
         let (index, sets, slots) = match shape {
             TlbShape::Unbounded | TlbShape::UnboundedByAsid => (IndexFunction::Page, None, None),
             TlbShape::SetAssociative(geometry) => {
-                let (sets, ways) = geometry.sets_and_ways()?;
-                let slots = Slots::new(sets, ways, geometry.replacement);
+                let shape = geometry.shape()?;
+                let (sets, ways) = (shape.sets as u32, shape.ways as u32);
+                let slots = Slots::new(shape, geometry.replacement);
                 (geometry.index, Some(Sets::new(sets, ways)), Some(slots))
             }
         };

@@ -43,9 +43,8 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    pub(super) fn new(sets: u32, ways: u32, replacement: Replacement) -> Self {
-        let slots = (sets * ways) as usize;
-        let shape = Shape { sets: sets as usize, ways: ways as usize };
+    pub(super) fn new(shape: Shape, replacement: Replacement) -> Self {
+        let slots = shape.sets * shape.ways;
         Self {
             victims: match replacement {
                 Replacement::Random { seed } => {

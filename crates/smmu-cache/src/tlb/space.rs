@@ -92,13 +92,10 @@ impl SpaceTag {
 
     fn mix(&self, index: IndexFunction) -> u64 {
         let asid = match self.asid {
-            AsidTag::Global(_) => 0,
-            AsidTag::GlobalOf(asid, _) | AsidTag::Asid(asid) => asid.0,
+            AsidTag::Global(_) => Asid(0),
+            AsidTag::GlobalOf(asid, _) | AsidTag::Asid(asid) => asid,
         };
-        match index {
-            IndexFunction::Page => 0,
-            IndexFunction::PageXorTags => u64::from(asid ^ self.vmid.0.rotate_left(5)),
-        }
+        index.salt(asid, self.vmid)
     }
 }
 

@@ -3,9 +3,10 @@
 use super::case::Case;
 use super::compare::{Verdict, compare};
 use super::driver_log::{first_line, log_from};
-use super::load::{ReplayError, load, load_from};
+use super::load::{load, load_from};
 use super::report::Report;
 use super::run::{Answers, run};
+use crate::input::InputError;
 use crate::log::is_log;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -47,14 +48,14 @@ pub fn command(options: &Options, out: &mut dyn Write, err: &mut dyn Write) -> u
 }
 
 /// Whether everything agrees, and the report as it is to be printed.
-fn report(options: &Options) -> Result<(bool, String), ReplayError> {
+fn report(options: &Options) -> Result<(bool, String), InputError> {
     let path = options.cases.as_path();
     let (first, source) = first_line(path)?;
     if is_log(&first) {
         if options.answers.is_some() {
             let (cause, remedy) = ("a driver log has no answers", "leave --answers out");
             let (cause, remedy) = (cause.into(), remedy.into());
-            return Err(ReplayError { cause, remedy, ..ReplayError::of(path) });
+            return Err(InputError { cause, remedy, ..InputError::of(path) });
         }
         let report = log_from(path, source)?;
         let text = if options.json { report.to_json() } else { report.to_string() };
@@ -74,7 +75,7 @@ pub fn replay(
     path: impl AsRef<Path>,
     answers: Option<&Path>,
     jobs: NonZeroUsize,
-) -> Result<Report, ReplayError> {
+) -> Result<Report, InputError> {
     replay_loaded(&load(path)?, answers, jobs)
 }
 
@@ -82,11 +83,11 @@ fn replay_loaded(
     cases: &[Case],
     answers: Option<&Path>,
     jobs: NonZeroUsize,
-) -> Result<Report, ReplayError> {
+) -> Result<Report, InputError> {
     let (all, report) = replay_cases(cases, jobs);
     if let Some(path) = answers {
         let remedy = "name a file that can be written";
-        write_answers(path, &all).map_err(|error| ReplayError::file(path, &error, remedy))?;
+        write_answers(path, &all).map_err(|error| InputError::file(path, &error, remedy))?;
     }
     Ok(report)
 }

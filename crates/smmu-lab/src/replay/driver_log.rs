@@ -1,6 +1,7 @@
 //! Driver logs as files.
 
-use super::load::{ReplayError, open};
+use super::load::READABLE;
+use crate::input::{InputError, open};
 use crate::log::{Line, LogError, LogReplay, LogReport, Place};
 use std::io::{self, BufRead, Cursor, Read};
 use std::path::Path;
@@ -10,14 +11,14 @@ use std::path::Path;
 ///
 /// # Errors
 /// A file that cannot be read, a line that is no record, or one that cannot be.
-pub fn replay_log(path: impl AsRef<Path>) -> Result<LogReport, ReplayError> {
+pub fn replay_log(path: impl AsRef<Path>) -> Result<LogReport, InputError> {
     let path = path.as_ref();
-    log_from(path, open(path)?)
+    log_from(path, open(path, READABLE)?)
 }
 
 /// The first line that is not empty, and the source from that line on.
-pub(super) fn first_line(path: &Path) -> Result<(Vec<u8>, impl BufRead + use<>), ReplayError> {
-    let mut source = open(path)?;
+pub(super) fn first_line(path: &Path) -> Result<(Vec<u8>, impl BufRead + use<>), InputError> {
+    let mut source = open(path, READABLE)?;
     let mut first = Vec::new();
     let mut read = Ok(1);
     while matches!(read, Ok(1..)) && first.trim_ascii().is_empty() {
@@ -41,12 +42,12 @@ impl Read for Failed {
 }
 
 /// Replays the log of a file that is open.
-pub(super) fn log_from(path: &Path, mut source: impl BufRead) -> Result<LogReport, ReplayError> {
-    let wrong = |line, cause: String, remedy: &str| ReplayError {
+pub(super) fn log_from(path: &Path, mut source: impl BufRead) -> Result<LogReport, InputError> {
+    let wrong = |line, cause: String, remedy: &str| InputError {
         line,
         cause,
         remedy: remedy.into(),
-        ..ReplayError::of(path)
+        ..InputError::of(path)
     };
     let mut replay = LogReplay::default();
     let mut text = Vec::new();

@@ -1,42 +1,12 @@
 //! Case files.
 
 use super::case::Case;
-use flate2::bufread::MultiGzDecoder;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use crate::input::{InputError, open};
+use std::io::BufRead;
 use std::path::Path;
-use thiserror::Error;
 
-/// First bytes of a file that gzip made.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-
-/// Input that cannot be used, or output that cannot be written.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[error("{file}{}: {cause}\n  {remedy}", line.map(|line| format!(":{line}")).unwrap_or_default())]
-pub struct ReplayError {
-    /// The file, as it was named.
-    pub file: String,
-    /// The line, from 1, where one is to blame.
-    pub line: Option<usize>,
-    /// What is wrong.
-    pub cause: String,
-    /// What to do about it.
-    pub remedy: String,
-}
-
-impl ReplayError {
-    pub(super) fn file(path: &Path, error: &io::Error, remedy: &str) -> Self {
-        Self { cause: error.to_string(), remedy: remedy.into(), ..Self::of(path) }
-    }
-
-    pub(super) fn of(path: &Path) -> Self {
-        let file = match path.to_str() {
-            Some("-") => "standard input".into(),
-            _ => path.display().to_string(),
-        };
-        Self { file, line: None, cause: String::new(), remedy: String::new() }
-    }
-}
+/// What `replay` reads.
+pub(super) const READABLE: &str = "name a case file or a driver log that can be read";
 
 /// Reads a case file: one JSON object a line, plain or made by gzip. `-` is standard input. Empty
 /// lines are passed over.
@@ -44,42 +14,23 @@ impl ReplayError {
 /// # Errors
 /// A file that cannot be read or has no case, a line that is no case, a DMA that has no single
 /// translation.
-pub fn load(path: impl AsRef<Path>) -> Result<Vec<Case>, ReplayError> {
+pub fn load(path: impl AsRef<Path>) -> Result<Vec<Case>, InputError> {
     let path = path.as_ref();
-    load_from(path, open(path)?)
-}
-
-/// Opens a file of JSON lines, plain or made by gzip. `-` is standard input.
-pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead>, ReplayError> {
-    let unread = |error| {
-        ReplayError::file(path, &error, "name a case file or a driver log that can be read")
-    };
-    let mut source: Box<dyn Read> = match path.to_str() {
-        Some("-") => Box::new(io::stdin().lock()),
-        _ => Box::new(File::open(path).map_err(unread)?),
-    };
-    let mut first = Vec::new();
-    source.by_ref().take(GZIP.len() as u64).read_to_end(&mut first).map_err(unread)?;
-    let packed = first == GZIP;
-    let source = BufReader::new(io::Cursor::new(first).chain(source));
-    Ok(match packed {
-        true => Box::new(BufReader::new(MultiGzDecoder::new(source))),
-        false => Box::new(source),
-    })
+    load_from(path, open(path, READABLE)?)
 }
 
 /// The cases of a file that is open.
-pub(super) fn load_from(path: &Path, source: impl BufRead) -> Result<Vec<Case>, ReplayError> {
-    let cases = parse(source).map_err(|Wrong { line, cause, remedy }| ReplayError {
+pub(super) fn load_from(path: &Path, source: impl BufRead) -> Result<Vec<Case>, InputError> {
+    let cases = parse(source).map_err(|Wrong { line, cause, remedy }| InputError {
         line: Some(line),
         cause,
         remedy,
-        ..ReplayError::of(path)
+        ..InputError::of(path)
     })?;
     if cases.is_empty() {
         // Nothing that agrees with nothing would look like success.
         let (cause, remedy) = ("there is no case in it".into(), "write one case a line".into());
-        return Err(ReplayError { cause, remedy, ..ReplayError::of(path) });
+        return Err(InputError { cause, remedy, ..InputError::of(path) });
     }
     Ok(cases)
 }

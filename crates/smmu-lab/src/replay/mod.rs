@@ -17,6 +17,6 @@ pub use case::{Bytes, Case, CaseStep, Comparison, Dma, DmaResult, Model, ReadWri
 pub use command::{Options, command, replay, replay_cases};
 pub use compare::{Answer, Difference, Verdict, compare};
 pub use driver_log::replay_log;
-pub use load::{ReplayError, load};
+pub use load::load;
 pub use report::{Counts, Disagreement, Report, Skipped};
 pub use run::{Answers, run};

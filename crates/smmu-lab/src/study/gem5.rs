@@ -122,7 +122,7 @@ impl Cache {
             }
         };
         let set = (index % self.array.shape().sets as u64) as usize;
-        (set, tag(self.contexts.number(context), page))
+        (set, tag(self.contexts.number(context), page << 12, 12))
     }
 
     /// Looks for the access.
@@ -192,7 +192,7 @@ impl WalkCache {
         let sets = WALK_ENTRIES[level] / WALK_WAYS;
         let region = access.iova >> (39 - 9 * level);
         let context = self.contexts.number((access.vmid.into(), access.asid.into()));
-        (first + (region % sets as u64) as usize, tag(context, region))
+        (first + (region % sets as u64) as usize, tag(context, region << 12, 12))
     }
 
     fn look_up(&mut self, access: &Access, level: usize) -> bool {

@@ -10,6 +10,7 @@ mod presets;
 mod replay;
 mod run;
 mod schema;
+mod tlb;
 
 use clap::Subcommand;
 
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     Check(check::Check),
     /// Run cases with known answers and compare
     Replay(replay::Replay),
+    /// Run a trace through a TLB: no tables, only what hits and what misses
+    Tlb(tlb::Tlb),
     /// Explain an event record, a command, an STE or a CD, field by field
     Decode(decode::Decode),
     /// List the presets of SMMUs, or print one with the source of every value
@@ -47,6 +50,7 @@ pub(crate) fn run(command: Command) -> Result<Exit, Error> {
         Command::Explain(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Replay(command) => command.run(),
+        Command::Tlb(command) => command.run(),
         Command::Decode(command) => command.run(),
         Command::Presets(command) => command.run(),
         Command::Faults(command) => command.run(),

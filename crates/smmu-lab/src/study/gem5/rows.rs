@@ -117,7 +117,7 @@ impl Row {
             Subject::Hierarchy { smmu_tlb } => {
                 let mut hierarchy = Hierarchy::new(policy, smmu_tlb);
                 accesses.for_each(|access| hierarchy.refer(&access));
-                json_of_hierarchy(&hierarchy.counts)
+                hierarchy.counts.to_json()
             }
         };
         counted.insert("accesses".to_owned(), words.len().into());
@@ -142,20 +142,23 @@ fn json_of(counts: &Counts) -> Map<String, Value> {
     }))
 }
 
-fn json_of_hierarchy(counts: &HierarchyCounts) -> Map<String, Value> {
-    object(json!({
-        "utlb_hits": counts.utlb_hits,
-        "ifctlb_hits": counts.ifctlb_hits,
-        "cfg_hits": counts.cfg_hits,
-        "smmutlb_hits": counts.smmutlb_hits,
-        "walk_l2_lookups": counts.walk_lookups[2],
-        "walk_l2_hits": counts.walk_hits[2],
-        "walk_l1_lookups": counts.walk_lookups[1],
-        "walk_l1_hits": counts.walk_hits[1],
-        "walk_l0_lookups": counts.walk_lookups[0],
-        "walk_l0_hits": counts.walk_hits[0],
-        "pte_fetches": counts.pte_fetches,
-    }))
+impl HierarchyCounts {
+    /// The counts by the names that the rows have.
+    pub(crate) fn to_json(&self) -> Map<String, Value> {
+        object(json!({
+            "utlb_hits": self.utlb_hits,
+            "ifctlb_hits": self.ifctlb_hits,
+            "cfg_hits": self.cfg_hits,
+            "smmutlb_hits": self.smmutlb_hits,
+            "walk_l2_lookups": self.walk_lookups[2],
+            "walk_l2_hits": self.walk_hits[2],
+            "walk_l1_lookups": self.walk_lookups[1],
+            "walk_l1_hits": self.walk_hits[1],
+            "walk_l0_lookups": self.walk_lookups[0],
+            "walk_l0_hits": self.walk_hits[0],
+            "pte_fetches": self.pte_fetches,
+        }))
+    }
 }
 
 fn object(value: Value) -> Map<String, Value> {

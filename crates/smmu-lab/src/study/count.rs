@@ -1,0 +1,119 @@
+//! Hits and misses of a packed trace, and nothing else: the fast way through.
+
+use super::tags::{Fnv64, TaggedBy, tag};
+use super::tlb::{Geometry, Index, NoTlb, Outcome, Tally, set_of};
+use super::trace::{Ids, packed};
+use smmu_cache::Array;
+use smmu_cache::policy::{Policy, Shape, WithPolicy};
+use std::collections::BTreeMap;
+
+/// Contexts that a word has room for.
+const CONTEXTS: usize = 1 << 16;
+
+/// Counts what a source of words gives. The policy and the common numbers of ways are known to the
+/// compiler, so that a reference asks for no name.
+///
+/// # Errors
+/// A geometry or policy that cannot be; what the source says of itself.
+pub(crate) fn count<E: From<NoTlb>>(
+    geometry: &Geometry,
+    ids: Ids,
+    source: impl FnOnce(&mut dyn FnMut(&[u32])) -> Result<(), E>,
+) -> Result<Outcome, E> {
+    let shape = geometry.shape().map_err(NoTlb::from)?;
+    let policy = geometry.policy.policy(shape).map_err(NoTlb::from)?;
+    policy.with(Counting { geometry, shape, ids, source })
+}
+
+struct Counting<'a, S> {
+    geometry: &'a Geometry,
+    shape: Shape,
+    ids: Ids,
+    source: S,
+}
+
+impl<S, E> WithPolicy for Counting<'_, S>
+where
+    S: FnOnce(&mut dyn FnMut(&[u32])) -> Result<(), E>,
+{
+    type Output = Result<Outcome, E>;
+
+    fn with<P: Policy>(self, policy: P) -> Result<Outcome, E> {
+        match (self.shape.ways, self.geometry.index) {
+            (4, Index::Hash) => self.run::<4, true, P>(policy),
+            (4, _) => self.run::<4, false, P>(policy),
+            (8, Index::Page | Index::PageXorTags) => self.run::<8, false, P>(policy),
+            (16, Index::Page | Index::PageXorTags) => self.run::<16, false, P>(policy),
+            (_, Index::Hash) => self.run::<0, true, P>(policy),
+            _ => self.run::<0, false, P>(policy),
+        }
+    }
+}
+
+/// What is worked out of a context once.
+#[derive(Clone, Copy, Default)]
+struct Context {
+    tag: u64,
+    salt: u64,
+    hits: u64,
+    references: u64,
+}
+
+impl<S, E> Counting<'_, S>
+where
+    S: FnOnce(&mut dyn FnMut(&[u32])) -> Result<(), E>,
+{
+    fn contexts(&self) -> Vec<Context> {
+        let context = |number: usize| {
+            let access = packed::access((number as u32) << 16, self.ids);
+            let tag = tag(number as u32 + 1, access.iova, 12);
+            Context { tag, salt: self.geometry.salt(&access), ..Context::default() }
+        };
+        (0..CONTEXTS).map(context).collect()
+    }
+
+    fn run<const W: usize, const HASH: bool, P: Policy>(self, policy: P) -> Result<Outcome, E> {
+        let mut array = Array::<W, P>::new(self.shape, policy);
+        let mut contexts = self.contexts();
+        let (sets, mut index, mut hit_index) = (self.shape.sets, 0, Fnv64::default());
+        let first = packed::access(0, self.ids).iova >> 12;
+        let how = if HASH { Index::Hash } else { Index::PageXorTags };
+        (self.source)(&mut |words| {
+            for &word in words {
+                let context = &mut contexts[(word >> 16) as usize];
+                let page = u64::from(word & 0xffff);
+                let set = set_of(how, first + page, context.salt, sets);
+                let hit = array.refer(set, context.tag + (page << 1)).is_hit();
+                if hit {
+                    hit_index.add(index);
+                }
+                index += 1;
+                context.hits += u64::from(hit);
+                context.references += 1;
+            }
+        })?;
+        Ok(outcome(&contexts, self.geometry.tagged_by, self.ids, hit_index))
+    }
+}
+
+fn outcome(contexts: &[Context], tagged_by: TaggedBy, ids: Ids, hits: Fnv64) -> Outcome {
+    let mut outcome = Outcome {
+        total: Tally::default(),
+        by_context: BTreeMap::new(),
+        by_size: BTreeMap::new(),
+        hit_index_fnv64: hits,
+        invalidations: 0,
+        dropped: 0,
+    };
+    for (number, context) in contexts.iter().enumerate().filter(|(_, one)| one.references > 0) {
+        let name = tagged_by.name(&packed::access((number as u32) << 16, ids));
+        let (hits, misses) = (context.hits, context.references - context.hits);
+        let tally = Tally { hits, misses, ..Tally::default() };
+        outcome.total.add(&tally);
+        outcome.by_context.entry(name).or_default().add(&tally);
+    }
+    if outcome.total.references() > 0 {
+        outcome.by_size.insert(12, outcome.total);
+    }
+    outcome
+}
