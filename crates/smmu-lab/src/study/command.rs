@@ -5,7 +5,7 @@ use super::curve::Curve;
 use super::gem5::{Gem5Policy, Hierarchy};
 use super::report::Report;
 use super::tlb::{Geometry, NoTlb, Study};
-use super::trace::{self, Format, Ids, Reading, Record, open_as, packed};
+use super::trace::{self, Format, Ids, Reading, Record, open_as};
 use crate::input::InputError;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -69,9 +69,8 @@ fn of_tlb(options: &Options, geometry: Geometry) -> Result<Report, StudyError> {
         let (format, source) = open_as(trace, *format)?;
         if format == Format::Packed {
             let reading = Reading { path: trace };
-            let outcome = count::<StudyError>(&geometry, *ids, |each| {
-                Ok(packed::blocks(&reading, source, each)?)
-            })?;
+            let outcome =
+                count::<StudyError>(&geometry, *ids, |each| Ok(reading.records(source, each)?))?;
             return Ok(Report::of_tlb(geometry, outcome, None, false));
         }
     }

@@ -169,11 +169,11 @@ impl Reading<'_> {
         InputError { line, cause, remedy: remedy.into(), ..InputError::of(self.path) }
     }
 
-    /// Takes records of `N` bytes until the source ends.
-    fn records<const N: usize>(
+    /// Takes records of `N` bytes until the source ends, as many at a time as there are.
+    pub(crate) fn records<const N: usize>(
         &self,
         mut source: impl BufRead,
-        mut each: impl FnMut(&[u8; N]),
+        each: &mut dyn FnMut(&[[u8; N]]),
     ) -> Result<(), InputError> {
         let mut rest: Vec<u8> = Vec::with_capacity(N);
         loop {
@@ -185,12 +185,12 @@ impl Reading<'_> {
             let missing = if rest.is_empty() { 0 } else { (N - rest.len()).min(length) };
             let (head, body) = block.split_at(missing);
             rest.extend_from_slice(head);
-            if let Ok(record) = rest.as_slice().try_into() {
-                each(record);
+            if rest.len() == N {
+                each(rest.as_chunks().0);
                 rest.clear();
             }
-            let (whole, tail) = body.as_chunks::<N>();
-            whole.iter().for_each(&mut each);
+            let (whole, tail) = body.as_chunks();
+            each(whole);
             rest.extend_from_slice(tail);
             source.consume(length);
         }
@@ -235,9 +235,10 @@ mod tests {
         let mut seen = Vec::new();
         let reading = Reading { path: Path::new("t") };
         let source = std::io::BufReader::new(Dribble(&bytes, 0));
-        reading.records::<4>(source, |record| seen.extend_from_slice(record)).expect("whole");
+        let mut take = |records: &[[u8; 4]]| seen.extend_from_slice(records.as_flattened());
+        reading.records(source, &mut take).expect("whole");
         assert_eq!(seen, bytes);
-        let cut = reading.records::<4>(&bytes[..39], |_| {}).expect_err("cut off");
+        let cut = reading.records::<4>(&bytes[..39], &mut |_| {}).expect_err("cut off");
         assert!(cut.to_string().contains("middle of a record of 4 bytes"), "{cut}");
     }
 }

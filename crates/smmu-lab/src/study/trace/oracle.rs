@@ -19,9 +19,11 @@ pub(super) fn read(
     source: impl BufRead,
     mut each: impl FnMut(Record),
 ) -> Result<PassedOver, InputError> {
-    reading.records::<24>(source, |bytes| {
-        let [_, _, _, _, identifier @ .., _, _, _, _, _, _, _, _, _, _, _, _] = *bytes;
-        each(Record::Access(Access::at(page_of(u64::from_le_bytes(identifier)) << 12)));
+    reading.records::<24>(source, &mut |requests| {
+        for request in requests {
+            let [_, _, _, _, identifier @ .., _, _, _, _, _, _, _, _, _, _, _, _] = *request;
+            each(Record::Access(Access::at(page_of(u64::from_le_bytes(identifier)) << 12)));
+        }
     })?;
     Ok(PassedOver(0))
 }

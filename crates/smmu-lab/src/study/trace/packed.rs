@@ -32,33 +32,10 @@ pub(super) fn read(
     ids: Ids,
     mut each: impl FnMut(Record),
 ) -> Result<PassedOver, InputError> {
-    words(reading, source, |word| each(Record::Access(access(word, ids))))?;
-    Ok(PassedOver(0))
-}
-
-/// The words themselves.
-fn words(
-    reading: &Reading<'_>,
-    source: impl BufRead,
-    mut each: impl FnMut(u32),
-) -> Result<(), InputError> {
-    reading.records(source, |bytes| each(u32::from_le_bytes(*bytes)))
-}
-
-/// The words themselves, many at a time.
-pub(crate) fn blocks(
-    reading: &Reading<'_>,
-    source: impl BufRead,
-    each: &mut dyn FnMut(&[u32]),
-) -> Result<(), InputError> {
-    let mut block = Vec::with_capacity(1 << 14);
-    words(reading, source, |word| {
-        block.push(word);
-        if block.len() == block.capacity() {
-            each(&block);
-            block.clear();
+    reading.records(source, &mut |words| {
+        for &word in words {
+            each(Record::Access(access(u32::from_le_bytes(word), ids)));
         }
     })?;
-    each(&block);
-    Ok(())
+    Ok(PassedOver(0))
 }
