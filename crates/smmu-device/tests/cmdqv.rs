@@ -63,7 +63,7 @@ impl Block {
         let at = 0x1_0004 + queue * 0x80;
         let prod = self.read(at);
         self.bench.store(ring(queue).offset(u64::from(prod & 0xf) * 16), &words);
-        self.write(at, prod + 1 & 0x1f);
+        self.write(at, (prod + 1) & 0x1f);
     }
 
     fn cons(&self, queue: u64) -> u32 {

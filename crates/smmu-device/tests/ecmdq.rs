@@ -39,7 +39,7 @@ fn enable(bench: &Bench, queue: u64) {
 fn issue(bench: &Bench, queue: u64, words: [u64; 2]) {
     let prod = bench.read(registers(queue) + 8);
     bench.store(ring(queue).offset(u64::from(prod & 0xf) * 16), &words);
-    bench.write(registers(queue) + 8, prod & !0xf_ffff | (prod & 0xf_ffff) + 1 & 0x1f);
+    bench.write(registers(queue) + 8, prod & !0xf_ffff | ((prod & 0xf_ffff) + 1) & 0x1f);
 }
 
 fn cons(bench: &Bench, queue: u64) -> u32 {

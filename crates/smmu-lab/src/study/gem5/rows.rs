@@ -144,7 +144,7 @@ fn json_of(counts: &Counts) -> Map<String, Value> {
 
 impl HierarchyCounts {
     /// The counts by the names that the rows have.
-    pub(crate) fn to_json(&self) -> Map<String, Value> {
+    pub(crate) fn to_json(self) -> Map<String, Value> {
         object(json!({
             "utlb_hits": self.utlb_hits,
             "ifctlb_hits": self.ifctlb_hits,

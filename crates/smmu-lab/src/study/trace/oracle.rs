@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn the_identifier_is_the_page() {
-        let mut bytes = vec![9; 48];
+        let mut bytes = [9; 48];
         bytes[4..12].copy_from_slice(&0x123_u64.to_le_bytes());
         bytes[28..36].copy_from_slice(&(1_u64 << 44 | 2).to_le_bytes());
         let mut pages = Vec::new();
