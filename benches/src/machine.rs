@@ -98,6 +98,7 @@ impl Machine {
             top_byte_ignored: false,
             hierarchy_disabled: false,
             unprivileged_disabled: false,
+            sh: 0,
         };
         Regime {
             space: AddressSpace {
@@ -131,8 +132,8 @@ impl Machine {
                 forced_write_back: false,
                 execute_by_privilege: true,
                 big_endian: false,
+                sh: 0,
             }),
-            oas_bits: OUTPUT_BITS,
             input_attributes: Attributes::DEFAULT,
             policy: FaultPolicy::default(),
             privilege_override: None,

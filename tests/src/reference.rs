@@ -30,6 +30,16 @@ const PAGES: u64 = 800;
 /// Words that one walk may have drawn: more than the deepest nested walk reads.
 const GROWTH: usize = 60;
 
+/// Stage 2 of 52-bit addresses: S2TG, {S2SL0_2, S2SL0}, and the IPA widths that start there.
+const DS_STAGE2: [(u64, u64, (u64, u64)); 6] = [
+    (0, 4, (49, 52)),
+    (0, 2, (40, 52)),
+    (2, 3, (48, 52)),
+    (2, 2, (37, 51)),
+    (0, 5, (49, 52)), // reserved
+    (1, 2, (43, 52)),
+];
+
 /// What both said about one case, in a word or two.
 pub type Outcome = String;
 
@@ -43,8 +53,9 @@ pub type Outcome = String;
 /// If the machine of the case cannot be built, which no seed should bring about.
 pub fn compare(seed: u64) -> Result<Outcome, String> {
     let mut draw = Draw(Xoshiro256PlusPlus::seed_from_u64(seed));
-    let mut case = match seed % 4 {
-        0 | 1 => Case::draw(&mut draw),
+    let mut case = match seed % 8 {
+        0 | 1 | 4 => Case::draw(&mut draw),
+        5 | 7 => Case::with_ds(seed, &mut draw),
         _ => Case::with_hardware_update(seed, &mut draw),
     };
     let ruling = case.grow(&mut draw);
@@ -98,6 +109,8 @@ struct Case {
     place: Pa,
     /// HA and HD of the CDs that are drawn.
     hardware: (u64, u64),
+    /// DS and T0SZ of the CDs that are drawn, where DS is there.
+    ds: Option<(u64, u64)>,
     transaction: Transaction,
 }
 
@@ -126,7 +139,8 @@ impl Case {
         let _ = ram.write_words(Pa(place), &ste);
         let reference = Reference { features: Features::decode(&ids), globals };
         let transaction = draw.transaction(stream);
-        Self { ids, reference, ram, ste, place: Pa(place), hardware: (0, 0), transaction }
+        let (hardware, ds) = ((0, 0), None);
+        Self { ids, reference, ram, ste, place: Pa(place), hardware, ds, transaction }
     }
 
     /// The same case with hardware updates, drawn apart so that the other cases stay as they are.
@@ -141,6 +155,35 @@ impl Case {
         set(&mut case.ste, SteWords::FIELDS, "S2HD", draw.below(2));
         let _ = case.ram.write_words(case.place, &case.ste);
         case.hardware = (draw.below(2), draw.below(2));
+        case
+    }
+
+    /// The same case with 52-bit addresses of every granule.
+    fn with_ds(seed: u64, draw: &mut Draw) -> Self {
+        let mut case = Self::draw(draw);
+        let mut draw = Draw(Xoshiro256PlusPlus::seed_from_u64(!seed));
+        let mut idr5 = Idr5::from(case.ids.idr5);
+        idr5.set_ds(true);
+        idr5.set_oas(draw.pick(&[5, 6, 6, 6]));
+        idr5.set_vax(draw.pick(&[0, 1, 1, 1]));
+        case.ids.idr5 = idr5.into();
+        case.reference.features = Features::decode(&case.ids);
+        let mut put = |name, value| set(&mut case.ste, SteWords::FIELDS, name, value);
+        put("S2DS", u64::from(!draw.one_in(8)));
+        put("S2PS", draw.pick(&[4, 5, 6, 6, 6, 7]));
+        if !draw.one_in(4) {
+            let (granule, start, (least, most)) = draw.pick(&DS_STAGE2);
+            put("S2TG", granule);
+            put("S2SL0", start & 3);
+            put("S2SL0_2", start >> 2);
+            put("S2T0SZ", 64 - (least + draw.below(most - least + 1)));
+        }
+        let _ = case.ram.write_words(case.place, &case.ste);
+        let t0sz = draw.pick(&[11, 12, 12, 13, 14, 15, 16, 20, 25]);
+        case.ds = Some((u64::from(!draw.one_in(8)), t0sz));
+        if draw.one_in(2) {
+            case.transaction.iova = Iova(draw.below(1 << 52));
+        }
         case
     }
 
@@ -187,6 +230,12 @@ impl Case {
                 for (name, on) in [("HA", self.hardware.0), ("HD", self.hardware.1)] {
                     let value = on | get(CdWords::FIELDS, name, cd[0]);
                     set(&mut cd, CdWords::FIELDS, name, value);
+                }
+                if let Some((ds, t0sz)) = self.ds {
+                    let fields = [("DS", ds), ("T0SZ", t0sz), ("IPS", draw.pick(&[5, 6, 6]))];
+                    for (name, value) in fields {
+                        set(&mut cd, CdWords::FIELDS, name, value);
+                    }
                 }
                 self.ram.write_words(Pa(last.pa.0 - 56), &cd).is_ok()
             }

@@ -23,17 +23,19 @@ pub fn output_size_bits(code: u8, oas_bits: u8) -> u8 {
     address_size_bits(code).min(oas_bits)
 }
 
-/// Effective output bits of a stage with the tables and size code of a CD or STE.
+/// Effective output bits of a stage with the tables and size code of a CD or STE. `ds` is whether
+/// CD.DS or STE.S2DS counts.
 pub(crate) fn stage_output_bits(
     aa64: bool,
     granule: Option<Granule>,
+    ds: bool,
     code: u8,
     features: &Features,
 ) -> u8 {
     let oas_bits = features.oas_bits;
     match (aa64, granule) {
         (false, _) => oas_bits.min(40),
-        (true, Some(Granule::K64)) => output_size_bits(code, oas_bits),
+        (true, Some(granule)) if granule == Granule::K64 || ds => output_size_bits(code, oas_bits),
         (true, _) => output_size_bits(code, oas_bits).min(48),
     }
 }

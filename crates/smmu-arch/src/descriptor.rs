@@ -1,9 +1,10 @@
 //! Translation table descriptors.
 //!
 //! Architecture: VMSAv8-64 translation table format descriptors (DDI 0487). Decoded once into
-//! plain values; the format with 52-bit addresses for 4K and 16K tables (IDR5.DS) is not built in.
+//! plain values. The layouts are those of 48-bit addresses: with IDR5.DS the bits of SH and GP belong
+//! to the address ([`DescriptorFormat::Ds`]).
 
-use crate::Granule;
+use crate::{DescriptorFormat, Granule};
 use modular_bitfield::prelude::*;
 
 /// A leaf (block or page) descriptor of stage 1.
@@ -122,46 +123,49 @@ pub enum DescriptorKind {
     Leaf,
 }
 
-/// Tells the kind of a descriptor. `output_52` is whether 52-bit output addresses are implemented,
-/// which makes 4 TiB blocks of 64K tables legal.
+/// Tells the kind of a descriptor.
 #[must_use]
 pub const fn descriptor_kind(
     word: u64,
     granule: Granule,
     level: i8,
-    output_52: bool,
+    format: DescriptorFormat,
 ) -> DescriptorKind {
     match (word & 3, level) {
         (3, 3) => DescriptorKind::Leaf,
         (3, _) => DescriptorKind::Table,
-        (1, _) if granule.has_block(level, output_52) => DescriptorKind::Leaf,
+        (1, _) if granule.has_block(level, format) => DescriptorKind::Leaf,
         _ => DescriptorKind::Invalid,
     }
 }
 
 /// Output address of a table descriptor, or of a leaf that maps 2^`shift` bytes.
 ///
-/// Bits below `shift` are RES0 and ignored. 64K descriptors hold address bits 51:48 in bits 15:12
-/// where 52-bit addresses are implemented, and ignore them otherwise.
+/// Bits below `shift` are RES0 and ignored.
 #[must_use]
-pub const fn descriptor_address(word: u64, granule: Granule, shift: u32, output_52: bool) -> u64 {
-    let low = word & 0x0000_ffff_ffff_f000;
-    let address = low >> shift << shift;
-    match granule {
-        Granule::K64 if output_52 => address | (word >> 12 & 0xf) << 48,
-        _ => address,
+pub const fn descriptor_address(word: u64, shift: u32, format: DescriptorFormat) -> u64 {
+    let (in_place, high) = match format {
+        DescriptorFormat::Bits48 => (IN_PLACE_48, 0),
+        DescriptorFormat::Wide64K => (IN_PLACE_48, (word >> 12 & 0xf) << 48),
+        DescriptorFormat::Ds => (IN_PLACE_50, (word >> 8 & 3) << 50),
+    };
+    (word & in_place) >> shift << shift | high
+}
+
+/// The bits of a descriptor that hold an output address.
+#[must_use]
+pub const fn descriptor_address_bits(address: u64, format: DescriptorFormat) -> u64 {
+    match format {
+        DescriptorFormat::Bits48 => address & IN_PLACE_48,
+        DescriptorFormat::Wide64K => address & IN_PLACE_48 | (address >> 48 & 0xf) << 12,
+        DescriptorFormat::Ds => address & IN_PLACE_50 | (address >> 50 & 3) << 8,
     }
 }
 
-/// Puts an output address into descriptor bits 47:12 (and 15:12 for 64K, 52-bit).
-#[must_use]
-pub const fn descriptor_address_bits(address: u64, granule: Granule) -> u64 {
-    let low = address & 0x0000_ffff_ffff_f000;
-    match granule {
-        Granule::K64 => low | (address >> 48 & 0xf) << 12,
-        _ => low,
-    }
-}
+/// Address bits 47:12.
+const IN_PLACE_48: u64 = 0x0000_ffff_ffff_f000;
+/// Address bits 49:12.
+const IN_PLACE_50: u64 = 0x0003_ffff_ffff_f000;
 
 #[cfg(test)]
 mod tests {
@@ -196,7 +200,7 @@ mod tests {
 
     #[test]
     fn blocks_exist_only_where_the_granule_has_them() {
-        let kind = |granule, level| descriptor_kind(1, granule, level, false);
+        let kind = |granule, level| descriptor_kind(1, granule, level, DescriptorFormat::Bits48);
         assert_eq!(
             [0, 1, 2, 3].map(|l| kind(Granule::K4, l)),
             [
@@ -207,14 +211,32 @@ mod tests {
             ]
         );
         assert_eq!(kind(Granule::K64, 1), DescriptorKind::Invalid);
-        assert_eq!(descriptor_kind(1, Granule::K64, 1, true), DescriptorKind::Leaf);
+        let wide = DescriptorFormat::Wide64K;
+        assert_eq!(descriptor_kind(1, Granule::K64, 1, wide), DescriptorKind::Leaf);
+        for (granule, level) in [(Granule::K4, 0), (Granule::K16, 1)] {
+            assert_eq!(kind(granule, level), DescriptorKind::Invalid);
+            let ds = descriptor_kind(1, granule, level, DescriptorFormat::Ds);
+            assert_eq!(ds, DescriptorKind::Leaf, "{granule}");
+            let above = descriptor_kind(1, granule, level - 1, DescriptorFormat::Ds);
+            assert_eq!(above, DescriptorKind::Invalid, "{granule}");
+        }
     }
 
     #[test]
     fn high_bits_of_64k_descriptors() {
         let address = 0x000a_1234_5678_0000;
-        let word = descriptor_address_bits(address, Granule::K64) | 3;
-        assert_eq!(descriptor_address(word, Granule::K64, 16, true), address);
-        assert_eq!(descriptor_address(word, Granule::K64, 16, false), 0x1234_5678_0000);
+        let word = descriptor_address_bits(address, DescriptorFormat::Wide64K) | 3;
+        assert_eq!(descriptor_address(word, 16, DescriptorFormat::Wide64K), address);
+        assert_eq!(descriptor_address(word, 16, DescriptorFormat::Bits48), 0x1234_5678_0000);
+    }
+
+    #[test]
+    fn high_bits_of_ds_descriptors() {
+        let word = 3 << 8 | 1 << 49 | 0x1234_5678_9000 | 3;
+        let address = 0x000e_1234_5678_9000;
+        assert_eq!(descriptor_address(word, 12, DescriptorFormat::Ds), address);
+        assert_eq!(descriptor_address_bits(address, DescriptorFormat::Ds) | 3, word);
+        assert_eq!(descriptor_address(word, 14, DescriptorFormat::Ds), address & !0x3fff);
+        assert_eq!(descriptor_address(word, 12, DescriptorFormat::Bits48), 0x1234_5678_9000);
     }
 }

@@ -42,14 +42,14 @@ impl Granule {
         self.shift() + (3 - level) as u32 * self.stride()
     }
 
-    /// Whether a block descriptor exists at `level` in the 48-bit format (IDR5.DS = 0).
-    /// A 4 TiB block of the 64K granule needs 52-bit output addresses.
+    /// Whether a block descriptor exists at `level`. Blocks of 512 GiB (4K), 64 GiB (16K) and
+    /// 4 TiB (64K) need a format of 52-bit addresses.
     #[must_use]
-    pub const fn has_block(self, level: i8, output_52: bool) -> bool {
+    pub const fn has_block(self, level: i8, format: DescriptorFormat) -> bool {
+        let wide = !matches!(format, DescriptorFormat::Bits48);
         match self {
-            Self::K4 => matches!(level, 1 | 2),
-            Self::K16 => level == 2,
-            Self::K64 => level == 2 || (level == 1 && output_52),
+            Self::K4 => matches!(level, 1 | 2) || (level == 0 && wide),
+            Self::K16 | Self::K64 => level == 2 || (level == 1 && wide),
         }
     }
 
@@ -146,13 +146,57 @@ impl fmt::Display for Granule {
     }
 }
 
-/// Where a concatenated stage 2 walk starts: (granule, {S2SL0}) to the level, without S2DS.
+/// How descriptors hold output addresses. Architecture: DDI 0487, "VMSAv8-64 descriptor formats".
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum DescriptorFormat {
+    /// Address bits 47:12 in their places.
+    Bits48,
+    /// 64K tables with 52-bit output: address bits 51:48 in bits 15:12.
+    Wide64K,
+    /// 4K and 16K tables with CD.DS or STE.S2DS: address bits 49:12 in their places, bits 51:50 in
+    /// bits 9:8. Shareability is that of CD.SHx or STE.S2SH0.
+    Ds,
+}
+
+impl DescriptorFormat {
+    /// The format of tables of a granule. `ds` is CD.DS or STE.S2DS where IDR5.DS is 1; `output_52`
+    /// whether IDR5.OAS is 52 bits.
+    #[must_use]
+    pub const fn of(granule: Granule, ds: bool, output_52: bool) -> Self {
+        match granule {
+            Granule::K64 if output_52 => Self::Wide64K,
+            Granule::K4 | Granule::K16 if ds => Self::Ds,
+            _ => Self::Bits48,
+        }
+    }
+
+    /// Bits of the largest address that a descriptor holds: 48 or 52.
+    #[must_use]
+    pub const fn address_bits(self) -> u8 {
+        match self {
+            Self::Bits48 => 48,
+            Self::Wide64K | Self::Ds => 52,
+        }
+    }
+}
+
+/// Where a concatenated stage 2 walk starts: (granule, {S2SL0_2, S2SL0}) to the level. `ds` is
+/// whether S2DS counts; without it S2SL0_2 is not looked at.
 ///
 /// `None` where the encoding is reserved. 4K with S2SL0 = 3 needs IDR3.STT, which `small_tables`
 /// tells.
 #[must_use]
-pub const fn stage2_start_level(granule: Granule, sl0: u8, small_tables: bool) -> Option<i8> {
-    match (granule, sl0) {
+pub const fn stage2_start_level(
+    granule: Granule,
+    sl0: u8,
+    small_tables: bool,
+    ds: bool,
+) -> Option<i8> {
+    // S2SL0_2 is of the 4K granule alone.
+    let has_third_bit = ds && matches!(granule, Granule::K4);
+    match (granule, if has_third_bit { sl0 } else { sl0 & 3 }) {
+        (Granule::K4, 4) => Some(-1),
+        (Granule::K16, 3) if ds => Some(0),
         (Granule::K4, 0) => Some(2),
         (Granule::K4, 1) => Some(1),
         (Granule::K4, 2) => Some(0),

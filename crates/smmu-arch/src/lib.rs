@@ -70,7 +70,7 @@ pub use fault::{Fault, FaultClass, StageFault, StageFaultKind};
 pub use features::{
     Endianness, Features, HardwareUpdate, IdRegisters, InconsistentId, StallModel, TermModel,
 };
-pub use granule::{Granule, stage2_concatenation_log2, stage2_start_level};
+pub use granule::{DescriptorFormat, Granule, stage2_concatenation_log2, stage2_start_level};
 pub use ids::{
     Asid, CommandQueueId, Iova, Ipa, Pa, PortId, SmmuId, StallTicket, StreamId, SubstreamId, Vmid,
 };

@@ -1,6 +1,6 @@
 //! A translation regime: all that the tables' walk needs to know, decoded once from STE and CD.
 
-use crate::{AddressSpace, Attributes, Granule};
+use crate::{AddressSpace, Attributes, DescriptorFormat, Granule};
 
 /// How the transactions of one (StreamID, SubstreamID) are translated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,8 +11,6 @@ pub struct Regime {
     pub stage1: Option<Stage1Regime>,
     /// Stage 2, where it translates.
     pub stage2: Option<Stage2Regime>,
-    /// Implemented output address bits (IDR5.OAS).
-    pub oas_bits: u8,
     /// Attributes of the stage 1 result where stage 1 is bypassed.
     pub input_attributes: Attributes,
     /// What happens to faults.
@@ -60,6 +58,8 @@ pub struct TableRoot {
     pub granule: Granule,
     /// Level of the start table, -1 to 3.
     pub start_level: i8,
+    /// How descriptors hold addresses.
+    pub format: DescriptorFormat,
 }
 
 /// One half of the stage 1 input range.
@@ -73,6 +73,8 @@ pub struct Stage1Half {
     pub hierarchy_disabled: bool,
     /// E0PD: unprivileged accesses fault.
     pub unprivileged_disabled: bool,
+    /// CD.SHx: shareability code of leaves whose format has none (DS).
+    pub sh: u8,
 }
 
 /// Stage 1.
@@ -125,4 +127,6 @@ pub struct Stage2Regime {
     pub execute_by_privilege: bool,
     /// STE.S2ENDI: tables are big-endian.
     pub big_endian: bool,
+    /// STE.S2SH0: shareability code of leaves whose format has none (S2DS).
+    pub sh: u8,
 }

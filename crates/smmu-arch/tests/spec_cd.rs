@@ -80,6 +80,7 @@ const HELD: &[(&str, Getter)] = &[
     ("PAN", |c| c.pan.into()),
     ("EPAN", |c| c.epan.into()),
     ("AA64", |c| c.aa64.into()),
+    ("DS", |c| c.ds.into()),
     ("HA", |c| c.ha.into()),
     ("HD", |c| c.hd.into()),
     ("S", |c| c.s.into()),

@@ -5,8 +5,8 @@ mod spec_tables;
 
 use serde::Deserialize;
 use smmu_arch::{
-    Attributes, DescriptorKind, Granule, MemoryType, Stage1LeafWord, Stage2LeafWord, TableWord,
-    descriptor_kind,
+    Attributes, DescriptorFormat, DescriptorKind, Granule, MemoryType, Stage1LeafWord,
+    Stage2LeafWord, TableWord, descriptor_address, descriptor_address_bits, descriptor_kind,
 };
 use spec_tables::{Field, load};
 use std::collections::BTreeMap;
@@ -117,9 +117,10 @@ fn every_field_lies_where_the_table_says() {
 #[test]
 fn every_kind_is_that_of_its_row() {
     for row in table().r#type {
-        let kind = |low, granule, level| descriptor_kind(low, granule, level, true);
         for granule in Granule::ALL {
-            let has_block = |level| granule.has_block(level, true);
+            let wide = DescriptorFormat::of(granule, true, true);
+            let kind = |low, granule, level| descriptor_kind(low, granule, level, wide);
+            let has_block = |level| granule.has_block(level, wide);
             match (row.levels.as_str(), row.bits.as_str()) {
                 ("any", "bit 0 = 0") => {
                     for (low, level) in [(0, 0), (2, 0), (0, 3), (2, 3), (!1, 2)] {
@@ -173,4 +174,27 @@ fn every_memattr_of_stage_2_is_the_type_of_its_row() {
         let code: u8 = code.parse().expect("a number");
         assert_eq!(Attributes::from_stage2(code, 0).memory, memory_type(&name), "{code}: {name}");
     }
+}
+
+/// The address field with DS, as the sheet's section "address fields" has it.
+#[test]
+fn every_address_bit_with_ds_lies_where_the_table_says() {
+    let said = "with DS: OA[49:12] (or [49:14]) in place, OA[51:50] in bits [9:8]";
+    assert!(load::<Addresses>("descriptors.toml").address.ds.starts_with(said));
+    for bit in 12..52 {
+        let place = if bit >= 50 { bit - 42 } else { bit };
+        let format = DescriptorFormat::Ds;
+        assert_eq!(descriptor_address_bits(1 << bit, format), 1 << place);
+        assert_eq!(descriptor_address(1 << place, 12, format), 1 << bit);
+    }
+}
+
+#[derive(Deserialize)]
+struct Addresses {
+    address: AddressFields,
+}
+
+#[derive(Deserialize)]
+struct AddressFields {
+    ds: String,
 }

@@ -74,7 +74,9 @@ const HELD: &[(&str, Getter)] = &[
     ("INSTCFG", |s| s.inst_cfg.to_bits().into()),
     ("S2VMID", |s| s.vmid.0.into()),
     ("S2T0SZ", |s| s.s2_t0sz.into()),
-    ("S2SL0", |s| s.s2_sl0.into()),
+    ("S2SL0", |s| (s.s2_sl0 & 3).into()),
+    ("S2SL0_2", |s| (s.s2_sl0 >> 2).into()),
+    ("S2DS", |s| s.s2_ds.into()),
     ("S2TG", |s| s.s2_tg.map_or(3, Granule::to_tg0).into()),
     ("S2PS", |s| s.s2_ps.into()),
     ("S2IR0", |s| s.s2_ir0.into()),
@@ -189,7 +191,7 @@ proptest! {
         words[0] |= 9; // valid, not abort
         let ste = Ste::decode(&words);
         prop_assert_eq!(ste.check(&features).err(), ste.violations(&features).next());
-        prop_assert!(ste.start_level(&features).is_none_or(|level| (0..=3).contains(&level)));
+        prop_assert!(ste.start_level(&features).is_none_or(|level| (-1..=3).contains(&level)));
         let effective = ste.effective(&features);
         prop_assert_eq!(effective.effective(&features), effective);
     }

@@ -30,7 +30,6 @@ pub(crate) fn regime(ste: &Ste, cd: Option<&Cd>, globals: &Globals) -> Regime {
         },
         stage1: cd.map(|cd| stage1(cd, world, globals)),
         stage2,
-        oas_bits: features.oas_bits,
         input_attributes: overridden_attributes(ste.mtcfg.then_some(ste.mem_attr), ste.sh_cfg),
         policy: FaultPolicy {
             stage1_abort: cd.is_none_or(|cd| cd.a),
@@ -49,10 +48,11 @@ fn stage1(cd: &Cd, world: StreamWorld, globals: &Globals) -> Stage1Regime {
     let half = |index: usize| {
         let table = &cd.tables[index];
         Stage1Half {
-            root: cd.table(index, world).map(|table| stage1_root(table, features)),
+            root: cd.table(index, world).map(|table| stage1_root(cd, table, features)),
             top_byte_ignored: table.tbi,
             hierarchy_disabled: table.had,
             unprivileged_disabled: table.e0pd,
+            sh: table.sh,
         }
     };
     Stage1Regime {
@@ -71,14 +71,14 @@ fn stage1(cd: &Cd, world: StreamWorld, globals: &Globals) -> Stage1Regime {
     }
 }
 
-/// The wider output of both halves: the walk caps each half by its granule.
+/// The wider output of both halves: descriptors of a narrower half hold no more bits anyway.
 fn output_bits(cd: &Cd, features: &Features) -> u8 {
     let [low, high] = &cd.tables;
     cd.output_bits(low, features).max(cd.output_bits(high, features))
 }
 
 /// A legal table has a granule; the fallback is never looked at.
-fn stage1_root(table: &CdTable, features: &Features) -> TableRoot {
+fn stage1_root(cd: &Cd, table: &CdTable, features: &Features) -> TableRoot {
     let granule = table.tg.unwrap_or(Granule::K4);
     let input_bits = table.input_bits();
     let start_level = granule.stage1_start_level(input_bits);
@@ -88,6 +88,7 @@ fn stage1_root(table: &CdTable, features: &Features) -> TableRoot {
         input_bits: input_bits as u8,
         granule,
         start_level,
+        format: cd.descriptor_format(table, features),
     }
 }
 
@@ -111,6 +112,7 @@ fn stage2(ste: &Ste, globals: &Globals) -> Stage2Regime {
             input_bits: input_bits as u8,
             granule,
             start_level,
+            format: ste.s2_descriptor_format(features),
         },
         output_bits: ste.s2_output_bits(features),
         access_flag_fault_disabled: ste.s2_affd,
@@ -120,5 +122,6 @@ fn stage2(ste: &Ste, globals: &Globals) -> Stage2Regime {
         forced_write_back: ste.s2_fwb,
         execute_by_privilege: features.xnx,
         big_endian: ste.s2_endi,
+        sh: ste.s2_sh0,
     }
 }

@@ -312,6 +312,6 @@ fn command_features(features: &Features) -> CommandFeatures {
         ril: features.ril,
         mpam: false,
         dpt: false,
-        ds: false,
+        ds: features.ds,
     }
 }

@@ -7,7 +7,8 @@ mod common;
 use common::spaces::{cd_at, halves, ste, ste_at};
 use common::{Bench, RAM, RAM_BYTES, Setup, output, read};
 use smmu_arch::{
-    Asid, Cd, Command, Granule, Iova, Pa, Path, Ste, StreamConfig, TlbiIpa, TlbiRange, TlbiVa, Vmid,
+    Asid, Cd, Command, Granule, Iova, Pa, Path, Shareability, Ste, StreamConfig, TlbiIpa,
+    TlbiRange, TlbiVa, Vmid,
 };
 use smmu_tables::{Geometry, Prot, Table};
 use smmu_testpoint::testpoint;
@@ -317,6 +318,91 @@ fn ttb1_exists_in_the_el2_e2h_world_and_not_in_el2() {
         }
     }
     testpoint!(165);
+}
+
+/// IDR5.DS: 52 bits in and out with 4K and 16K pages, of either stage and of both.
+#[test]
+fn addresses_of_52_bits_go_in_and_out_with_ds() {
+    for (granule, block) in [(Granule::K4, 1 << 39), (Granule::K16, 1 << 36)] {
+        for mut setup in setups() {
+            setup.ids.idr5 = setup.ids.idr5 & !7 | 6 | 1 << 7 | 1 << 10;
+            setup.ids.aidr = 4;
+            let shape = Shape {
+                low: Some(Geometry::stage1(granule, 52, 52)),
+                high: Some(Geometry::stage1(granule, 52, 52)),
+                stage2: None,
+            };
+            let mut device = Device::edited(setup, shape, |_, cd| cd.ips = 6);
+            let page = 1u64 << granule.shift();
+            let (low, high) = ((1 << 52) - page, !0u64 << 52);
+            device.map(low, 0xf_0001_0000_0000, page);
+            device.map_high(high, 0x8_0002_0000_0000, page);
+            device.map(1 << 48, 1 << 50, block);
+            for hit in [false, true] {
+                assert_eq!(device.dma(low + 8), (0xf_0001_0000_0008, hit));
+                assert_eq!(device.dma(high + 8), (0x8_0002_0000_0008, hit));
+                assert_eq!(device.dma((1 << 48) + block / 2), ((1 << 50) + block / 2, hit));
+            }
+            device.refused(1 << 52);
+            device.refused(high - 8);
+            device.invalidate_va(TlbiRange::single((1 << 48) + block - page, true));
+            assert!(!device.dma(1 << 48).1 && device.dma(low).1);
+        }
+    }
+}
+
+#[test]
+fn stage_2_with_s2ds_takes_and_gives_52_bits() {
+    for granule in [Granule::K4, Granule::K16] {
+        let concatenated = Geometry::stage2(granule, 52, 52);
+        // One level above: level -1 with 4K, for which S2SL0_2 stands.
+        let single = Geometry { start_level: granule.stage1_start_level(52), ..concatenated };
+        for stage2 in [concatenated, single] {
+            for mut setup in setups() {
+                setup.ids.idr5 = setup.ids.idr5 & !7 | 6 | 1 << 7 | 1 << 10;
+                setup.ids.aidr = 4;
+                let shape = Shape { low: None, high: None, stage2: Some(stage2) };
+                let mut device = Device::edited(setup, shape, |ste, _| ste.s2_ps = 6);
+                let page = 1u64 << granule.shift();
+                let last = (1 << 52) - page;
+                device.map(last, 0xf_0001_0000_0000, page);
+                assert_eq!(device.dma(last + 8), (0xf_0001_0000_0008, false));
+            }
+        }
+    }
+}
+
+/// A leaf of DS has no shareability: its bits are of the address.
+#[test]
+fn with_ds_the_cd_says_how_leaves_are_shared() {
+    for sh in [0, 2, 3] {
+        for mut setup in setups() {
+            setup.ids.idr5 = setup.ids.idr5 & !7 | 6 | 1 << 7 | 1 << 10;
+            setup.ids.aidr = 4;
+            let low = Some(Geometry::stage1(Granule::K4, 48, 52));
+            let shape = Shape { low, high: None, stage2: None };
+            let mut device = Device::edited(setup, shape, |_, cd| {
+                cd.ips = 6;
+                cd.tables[0].sh = sh;
+            });
+            device.map(0x1000, 0xf_0001_0000_0000, 0x1000);
+            let granted = device.bench.dma(&read(STREAM, 0x1000)).expect("mapped");
+            assert_eq!(granted.output, Pa(0xf_0001_0000_0000));
+            assert_eq!(granted.attributes.shareability, Shareability::from_sh(sh));
+        }
+    }
+}
+
+/// CD.DS and STE.S2DS have no meaning without IDR5.DS.
+#[test]
+fn without_the_feature_ds_changes_nothing() {
+    for setup in setups() {
+        let low = Some(Geometry::stage1(Granule::K4, 48, 48));
+        let shape = Shape { low, high: None, stage2: None };
+        let mut device = Device::edited(setup, shape, |_, cd| cd.ds = true);
+        device.map(0x1000, 0x8000, 0x1000);
+        assert_eq!(device.dma(0x1008), (0x8008, false));
+    }
 }
 
 /// IDR5.OAS = 6 and VAX: 52 bits in and out, with 64K pages alone.

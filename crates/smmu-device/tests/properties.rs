@@ -383,6 +383,7 @@ fn regime(bench: &mut Bench, space: Space) -> Regime {
         top_byte_ignored: false,
         hierarchy_disabled: false,
         unprivileged_disabled: false,
+        sh: 0,
     };
     Regime {
         space: AddressSpace {
@@ -416,8 +417,8 @@ fn regime(bench: &mut Bench, space: Space) -> Regime {
             forced_write_back: false,
             execute_by_privilege: true,
             big_endian: false,
+            sh: 0,
         }),
-        oas_bits: 48,
         input_attributes: Attributes::DEFAULT,
         policy: FaultPolicy::default(),
         privilege_override: None,

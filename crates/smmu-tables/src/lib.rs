@@ -9,7 +9,9 @@
 //! use smmu_arch::*;
 //! use smmu_tables::{Walk, WalkAnswer, WalkStep};
 //!
-//! # let root = TableRoot { base: 0x1000, input_bits: 21, granule: Granule::K4, start_level: 3 };
+//! # let format = DescriptorFormat::Bits48;
+//! # let root =
+//! #     TableRoot { base: 0x1000, input_bits: 21, granule: Granule::K4, start_level: 3, format };
 //! # let regime = Regime {
 //! #     space: AddressSpace {
 //! #         world: StreamWorld::NsEl1,
@@ -29,8 +31,8 @@
 //! #         forced_write_back: false,
 //! #         execute_by_privilege: false,
 //! #         big_endian: false,
+//! #         sh: 0,
 //! #     }),
-//! #     oas_bits: 48,
 //! #     input_attributes: Attributes::DEFAULT,
 //! #     policy: FaultPolicy::default(),
 //! #     privilege_override: None,

@@ -246,7 +246,8 @@ fn high_address_bits_of_a_64k_page_count_only_with_52_bit_addresses() {
     let at =
         |regime: &Regime| run(Walk::new(regime, 0x42, READ), regime, &memory).map(|w| w.output);
     assert_eq!(at(&regime), Ok(Pa(0x2000_0042)));
-    regime.oas_bits = 52;
+    let stage1 = regime.stage1.as_mut().unwrap();
+    stage1.low.root.as_mut().unwrap().format = DescriptorFormat::Wide64K;
     assert_eq!(at(&regime), Err(s1(AddressSize))); // IPS is 48 bits still
     regime.stage1.as_mut().unwrap().output_bits = 52;
     assert_eq!(at(&regime), Ok(Pa(5 << 48 | 0x2000_0042)));

@@ -42,6 +42,7 @@ struct LevelRow {
 struct StartRow {
     granule: String,
     s2sl0: Option<u8>,
+    s2sl0_2: Option<u8>,
     n_min: u8,
     n_max: u8,
     level: i8,
@@ -88,8 +89,11 @@ fn granules_have_the_shifts_blocks_and_contiguous_groups_of_the_sheet() {
                 level.contiguous_entries.unwrap_or(1)
             );
             let never = ["none", "only with"].iter().any(|text| level.block.contains(text));
-            let leaf = level.level == 3 || granule.has_block(level.level, false);
+            let leaf = level.level == 3 || granule.has_block(level.level, DescriptorFormat::Bits48);
             assert_eq!(leaf, !never && !level.block.contains("only when"), "{}", level.block);
+            let wide = DescriptorFormat::of(granule, true, true);
+            let leaf = level.level == 3 || granule.has_block(level.level, wide);
+            assert_eq!(leaf, !level.block.contains("none"), "{}", level.block);
         }
     }
 }
@@ -104,8 +108,7 @@ fn first_read(regime: &Regime, input: u64) -> (u64, i8) {
 
 #[test]
 fn every_stage_1_input_size_starts_at_its_level() {
-    // 52-bit addresses of 4K and 16K tables (DS) are not built in.
-    for row in sheet().s1_start.iter().filter(|row| !row.requires.contains("DS")) {
+    for row in &sheet().s1_start {
         for n in row.n_min..=row.n_max {
             let geometry = Geometry::stage1(granule(&row.granule), n, 48);
             let regime = regime(Some(stage1(geometry.root_at(0x1000_0000))), None);
@@ -122,10 +125,13 @@ fn every_stage_1_input_size_starts_at_its_level() {
 
 #[test]
 fn every_stage_2_start_level_concatenates_its_tables() {
-    for row in sheet().s2_start.iter().filter(|row| !row.requires.contains("DS")) {
+    for row in &sheet().s2_start {
         let granule = granule(&row.granule);
-        let code = row.s2sl0.expect("S2SL0");
-        assert_eq!(stage2_start_level(granule, code, true), Some(row.level));
+        let code = row.s2sl0.expect("S2SL0") | row.s2sl0_2.expect("S2SL0_2") << 2;
+        let ds = row.requires.contains("DS");
+        assert_eq!(stage2_start_level(granule, code, true, ds), Some(row.level));
+        let without = stage2_start_level(granule, code, true, false);
+        assert_eq!(without != Some(row.level), ds, "{} {code}", row.granule);
         for n in row.n_min..=row.n_max.min(52) {
             let tables = 1u64 << (u32::from(n)).saturating_sub(row.start_shift + granule.stride());
             let log2 = stage2_concatenation_log2(granule, row.level, u32::from(n));

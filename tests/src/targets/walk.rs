@@ -28,7 +28,7 @@ pub fn walk(bytes: &[u8]) {
     let mut draw = Draw::new(bytes);
     let memory = memory(&mut draw);
     let transaction = transaction(&mut draw);
-    let smmu = Arc::new(smmu(IdRegisters::REFERENCE));
+    let smmu = Arc::new(smmu(ids(&mut draw)));
     smmu.mmio_write(0x80, 8, 0); // STRTAB_BASE
     smmu.mmio_write(0x88, 4, u64::from(STREAMS_LOG2)); // STRTAB_BASE_CFG
     smmu.mmio_write(0x20, 4, 1); // CR0.SMMUEN
@@ -43,6 +43,15 @@ pub fn walk(bytes: &[u8]) {
         };
         port.end();
         assert_eq!(outcome, ruled, "{transaction:?} {again}");
+    }
+}
+
+/// 48-bit addresses, or 52-bit ones of every granule.
+fn ids(draw: &mut Draw) -> IdRegisters {
+    let base = IdRegisters::REFERENCE;
+    match draw.byte() % 4 {
+        0 => IdRegisters { idr5: base.idr5 & !7 | 6 | 1 << 7 | 1 << 10, aidr: 4, ..base },
+        _ => base,
     }
 }
 
@@ -81,8 +90,8 @@ fn table(draw: &mut Draw) -> u64 {
     (u64::from(draw.byte()) % TABLES + FIRST_TABLE) << 12
 }
 
-/// Shapes of stage 2 tables that are legal with 48-bit addresses: granule, T0SZ, SL0.
-const STAGE2: [(Granule, u8, u8); 7] = [
+/// Shapes of stage 2 tables: granule, T0SZ, SL0. The last two are legal with S2DS alone.
+const STAGE2: [(Granule, u8, u8); 9] = [
     (Granule::K4, 16, 2),
     (Granule::K4, 25, 1),
     (Granule::K4, 34, 1),
@@ -90,10 +99,12 @@ const STAGE2: [(Granule, u8, u8); 7] = [
     (Granule::K16, 25, 1),
     (Granule::K64, 25, 1),
     (Granule::K64, 36, 0),
+    (Granule::K4, 14, 4),
+    (Granule::K16, 12, 3),
 ];
 
-/// Shapes of stage 1 tables: granule, TxSZ.
-const STAGE1: [(Granule, u8); 7] = [
+/// Shapes of stage 1 tables: granule, TxSZ. The last two are legal with DS alone.
+const STAGE1: [(Granule, u8); 9] = [
     (Granule::K4, 16),
     (Granule::K4, 25),
     (Granule::K4, 34),
@@ -101,6 +112,8 @@ const STAGE1: [(Granule, u8); 7] = [
     (Granule::K16, 25),
     (Granule::K64, 22),
     (Granule::K64, 36),
+    (Granule::K4, 12),
+    (Granule::K16, 13),
 ];
 
 /// What is as it should be, seven times in eight.
@@ -118,7 +131,8 @@ fn ste(draw: &mut Draw) -> Ste {
         strw: mostly(draw, 0, |draw| draw.byte() & 3),
         vmid: Vmid(u16::from(draw.byte())),
         s2_t0sz: mostly(draw, t0sz, |draw| draw.byte() & 63),
-        s2_sl0: mostly(draw, sl0, |draw| draw.byte() & 3),
+        s2_sl0: mostly(draw, sl0, |draw| draw.byte() & 7),
+        s2_ds: draw.flag(),
         s2_tg: mostly(draw, Some(granule), |_| None),
         s2_ps: mostly(draw, 5, |draw| draw.byte() & 7),
         s2_aa64: true,
@@ -139,6 +153,7 @@ fn cd(draw: &mut Draw) -> Cd {
         wxn: mostly(draw, false, |_| true),
         pan: mostly(draw, false, |_| true),
         aa64: true,
+        ds: draw.flag(),
         r: draw.flag(),
         a: draw.flag(),
         asid: Asid(u16::from(draw.byte())),

@@ -20,6 +20,7 @@ impl Cd {
             tables: self.tables.map(table),
             pan: self.pan && two_privileges,
             epan: self.epan && features.epan && two_privileges,
+            ds: self.ds && features.ds,
             ha: self.ha && self.aa64,
             hd: self.hd && self.ha && self.aa64,
             ..*self

@@ -21,7 +21,7 @@ rules! {
         Httu1 "CD-HTTU-1", "HD is 1 although HTTU is 1" => cd.aa64 && f.httu == HardwareUpdate::AccessFlag && cd.hd;
         Asid8 "CD-ASID8", "ASID has more than 8 bits although ASID16 is 0" => world.has_asid() && !f.asid16 && cd.asid.0 > 0xff;
         TxszMax "CD-TXSZ-MAX", "T0SZ or T1SZ is too large" => any(cd, world, |t| t.tsz > t0sz_max(t.tg, f));
-        TxszMin "CD-TXSZ-MIN", "T0SZ or T1SZ is too small" => any(cd, world, |t| t.tsz < txsz_min(t, f));
+        TxszMin "CD-TXSZ-MIN", "T0SZ or T1SZ is too small" => any(cd, world, |t| t.tsz < txsz_min(cd, t, f));
         Tg "CD-TG", "TG0 or TG1 is reserved or names a granule that is not implemented" => any(cd, world, |t| !t.tg.is_some_and(|granule| f.supports(granule)));
         TtbRange "CD-TTB-RANGE", "TTB0 or TTB1 is beyond the effective output size" => enabled(cd, world).any(|t| exceeds(t.ttb, cd.output_bits(t, f)));
     }
@@ -65,7 +65,8 @@ fn any(cd: &Cd, world: StreamWorld, fault: impl Fn(&CdTable) -> bool) -> bool {
     cd.aa64 && enabled(cd, world).any(fault)
 }
 
-/// Smallest TxSZ: inputs of 48 bits, with 64K pages and IDR5.VAX 52.
-fn txsz_min(table: &CdTable, f: &Features) -> u8 {
-    if f.vax && table.tg == Some(Granule::K64) { 12 } else { 16 }
+/// Smallest TxSZ: inputs of 48 bits; with IDR5.VAX 52, for 64K pages or with DS.
+fn txsz_min(cd: &Cd, table: &CdTable, f: &Features) -> u8 {
+    let wide = table.tg == Some(Granule::K64) || cd.ds && f.ds;
+    if f.vax && wide { 12 } else { 16 }
 }

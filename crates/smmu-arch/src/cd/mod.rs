@@ -11,7 +11,7 @@ pub use layout::CdWords;
 pub use legality::IllegalCd;
 
 use crate::address_size::{PA_MASK, stage_output_bits};
-use crate::{Asid, Features, Granule, MemoryType, StreamWorld};
+use crate::{Asid, DescriptorFormat, Features, Granule, MemoryType, StreamWorld};
 
 /// The half of a CD that belongs to one table base.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -67,6 +67,8 @@ pub struct Cd {
     pub epan: bool,
     /// AA64: VMSAv8-64 tables.
     pub aa64: bool,
+    /// DS: 4K and 16K tables have 52-bit addresses; needs IDR5.DS.
+    pub ds: bool,
     /// HA: hardware update of the Access flag.
     pub ha: bool,
     /// HD: hardware update of dirty state; counts only together with HA.
@@ -110,6 +112,7 @@ impl Cd {
             pan: w.pan(),
             epan: w.epan(),
             aa64: w.aa64(),
+            ds: w.ds(),
             ha: w.ha(),
             hd: w.hd(),
             s: w.s(),
@@ -134,6 +137,7 @@ impl Cd {
             .with_pan(self.pan)
             .with_epan(self.epan)
             .with_aa64(self.aa64)
+            .with_ds(self.ds)
             .with_ha(self.ha)
             .with_hd(self.hd)
             .with_s(self.s)
@@ -156,11 +160,18 @@ impl Cd {
         enabled.then_some(table)
     }
 
+    /// The format of the descriptors of `table`.
+    #[must_use]
+    pub fn descriptor_format(&self, table: &CdTable, features: &Features) -> DescriptorFormat {
+        let granule = table.tg.unwrap_or(Granule::K4);
+        DescriptorFormat::of(granule, self.ds && features.ds, features.oas_bits >= 52)
+    }
+
     /// Effective output bits of walks through `table`: the smaller of IPS and OAS, at most 48 with
-    /// the 4K and 16K granules. LPAE tables have 40 bits.
+    /// the 4K and 16K granules unless DS counts. LPAE tables have 40 bits.
     #[must_use]
     pub fn output_bits(&self, table: &CdTable, features: &Features) -> u8 {
-        stage_output_bits(self.aa64, table.tg, self.ips, features)
+        stage_output_bits(self.aa64, table.tg, self.ds && features.ds, self.ips, features)
     }
 
     /// Memory type of the attribute index of a descriptor, 0 to 7; higher bits are ignored.

@@ -172,6 +172,8 @@ pub struct Features {
     pub gran64k: bool,
     /// 52-bit virtual addresses with the 64K granule (IDR5.VAX of 1 or more).
     pub vax: bool,
+    /// 52-bit addresses with 4K and 16K tables (IDR5.DS).
+    pub ds: bool,
     /// Most outstanding stalled transactions; 0 without the stall model (IDR5.STALL_MAX).
     pub stall_max: u16,
 }
@@ -239,6 +241,7 @@ impl Features {
             gran16k: idr5.gran16k(),
             gran64k: idr5.gran64k(),
             vax: idr5.vax() != 0,
+            ds: idr5.ds(),
             stall_max: idr5.stall_max(),
         }
     }

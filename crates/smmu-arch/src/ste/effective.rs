@@ -17,6 +17,7 @@ impl Ste {
             eats: self.effective_eats(features),
             ppar: self.ppar && features.pri && !features.pps,
             s2_fwb: self.s2_fwb && features.fwb,
+            s2_ds: self.s2_ds && features.ds,
             s2_hd: self.s2_hd && self.s2_ha,
             s2_ptw: self.s2_ptw && nested,
             ..self.effective_overrides(features)

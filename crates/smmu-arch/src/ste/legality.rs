@@ -87,8 +87,9 @@ pub(crate) fn t0sz_max(granule: Option<Granule>, f: &Features) -> u8 {
     }
 }
 
-/// Smallest S2T0SZ: inputs of 48 bits, with 64K pages 52, and never more than the IAS.
+/// Smallest S2T0SZ: inputs of 48 bits, with 64K pages or S2DS 52, and never more than the IAS.
 fn s2_t0sz_min(s: &Ste, f: &Features) -> u8 {
-    let widest = if s.s2_tg == Some(Granule::K64) { 52 } else { 48 };
+    let wide = s.s2_tg == Some(Granule::K64) || s.s2_ds && f.ds;
+    let widest = if wide { 52 } else { 48 };
     64 - f.ias_bits().min(widest)
 }

@@ -17,7 +17,7 @@ pub use values::{
 };
 
 use crate::address_size::{PA_MASK, stage_output_bits};
-use crate::{Features, Granule, Shareability, StreamWorld, Vmid};
+use crate::{DescriptorFormat, Features, Granule, Shareability, StreamWorld, Vmid};
 use crate::{stage2_concatenation_log2, stage2_start_level};
 
 /// A decoded STE. The names are the architecture's; `s1_` and `s2_` fields have no effect where
@@ -74,8 +74,10 @@ pub struct Ste {
     pub vmid: Vmid,
     /// S2T0SZ, 0 to 63: 64 - input bits.
     pub s2_t0sz: u8,
-    /// S2SL0, 0 to 3.
+    /// {S2SL0_2, S2SL0}, 0 to 7; bit 2 counts with S2DS alone.
     pub s2_sl0: u8,
+    /// S2DS: 4K and 16K tables have 52-bit addresses; needs IDR5.DS.
+    pub s2_ds: bool,
     /// S2TG; `None` is the reserved encoding.
     pub s2_tg: Option<Granule>,
     /// S2PS, 0 to 7: output size code.
@@ -149,7 +151,8 @@ impl Ste {
             inst_cfg: InstructionOverride::from_bits(w.instcfg()),
             vmid: Vmid(w.s2vmid()),
             s2_t0sz: w.s2t0sz(),
-            s2_sl0: w.s2sl0(),
+            s2_sl0: w.s2sl0() | u8::from(w.s2sl0_2()) << 2,
+            s2_ds: w.s2ds(),
             s2_tg: Granule::from_tg0(w.s2tg()),
             s2_ps: w.s2ps(),
             s2_ir0: w.s2ir0(),
@@ -212,6 +215,8 @@ impl Ste {
             .with_s2vmid(self.vmid.0)
             .with_s2t0sz(self.s2_t0sz & 63)
             .with_s2sl0(self.s2_sl0 & 3)
+            .with_s2sl0_2(self.s2_sl0 & 4 != 0)
+            .with_s2ds(self.s2_ds)
             .with_s2tg(self.s2_tg.map_or(3, Granule::to_tg0))
             .with_s2ps(self.s2_ps & 7)
             .with_s2ir0(self.s2_ir0 & 3)
@@ -248,11 +253,19 @@ impl Ste {
         64u32.saturating_sub(self.s2_t0sz as u32)
     }
 
+    /// The format of the descriptors of stage 2.
+    #[must_use]
+    pub fn s2_descriptor_format(&self, features: &Features) -> DescriptorFormat {
+        let granule = self.s2_tg.unwrap_or(Granule::K4);
+        DescriptorFormat::of(granule, self.s2_ds && features.ds, features.oas_bits >= 52)
+    }
+
     /// Effective output bits of stage 2: the smaller of S2PS and OAS, at most 48 with the 4K and
-    /// 16K granules. LPAE tables have 40 bits.
+    /// 16K granules unless S2DS counts. LPAE tables have 40 bits.
     #[must_use]
     pub fn s2_output_bits(&self, features: &Features) -> u8 {
-        stage_output_bits(self.s2_aa64, self.s2_tg, self.s2_ps, features)
+        let ds = self.s2_ds && features.ds;
+        stage_output_bits(self.s2_aa64, self.s2_tg, ds, self.s2_ps, features)
     }
 
     /// Level at which a stage 2 walk starts, or `None` where S2TG, S2SL0 and S2T0SZ do not fit
@@ -260,7 +273,8 @@ impl Ste {
     #[must_use]
     pub fn start_level(&self, features: &Features) -> Option<i8> {
         let granule = self.s2_tg?;
-        let level = stage2_start_level(granule, self.s2_sl0, features.stt)?;
+        let level =
+            stage2_start_level(granule, self.s2_sl0, features.stt, self.s2_ds && features.ds)?;
         stage2_concatenation_log2(granule, level, self.s2_input_bits())?;
         Some(level)
     }

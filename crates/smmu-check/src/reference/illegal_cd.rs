@@ -36,8 +36,9 @@ impl Reference {
         ];
         let broken = rules.into_iter().find(|&(_, broken)| broken).map(|(name, _)| name);
         let ips = size_bits(bits(cd, 34, 32)).min(self.features.oas_bits);
+        let ds = self.features.ds && bit(cd, 186);
         let half = |used: bool, granule, tsz, ttb| {
-            if used { self.illegal_half(granule, tsz, ttb, ips) } else { None }
+            if used { self.illegal_half(granule, tsz, ttb, (ips, ds)) } else { None }
         };
         broken
             .or_else(|| half(low, granule0(cd), bits(cd, 5, 0), address(cd, 1, 4)))
@@ -49,7 +50,7 @@ impl Reference {
         granule: Option<u32>,
         tsz: u64,
         ttb: u64,
-        ips: u8,
+        (ips, ds): (u8, bool),
     ) -> Option<&'static str> {
         let granule = granule.filter(|&shift| has_granule(&self.features, shift));
         let is_64k = granule == Some(16);
@@ -60,8 +61,8 @@ impl Reference {
         } else {
             48
         };
-        let tsz_min = if self.features.vax && is_64k { 12 } else { 16 };
-        let ttb_bits = if is_64k { ips } else { ips.min(48) };
+        let tsz_min = if self.features.vax && (is_64k || ds) { 12 } else { 16 };
+        let ttb_bits = if is_64k || ds { ips } else { ips.min(48) };
         let rules = [
             ("CD-TG", granule.is_none()),
             ("CD-TXSZ-MAX", tsz > tsz_max),

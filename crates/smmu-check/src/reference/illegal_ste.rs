@@ -4,7 +4,7 @@
 
 use super::Reference;
 use super::bits::{address, bit, bits, size_bits};
-use super::stage2::{granule, start_level};
+use super::stage2::{granule, has_ds, start_level};
 use super::table::has_granule;
 use smmu_arch::{HardwareUpdate, StallModel};
 
@@ -73,7 +73,8 @@ impl Reference {
         let granule = granule(ste).filter(|&shift| has_granule(&self.features, shift));
         let is_64k = granule == Some(16);
         let output_bits = size_bits(bits(ste, 178, 176)).min(self.features.oas_bits);
-        let field_bits = if is_64k { output_bits } else { output_bits.min(48) };
+        let wide = is_64k || has_ds(&self.features, ste);
+        let field_bits = if wide { output_bits } else { output_bits.min(48) };
         let t0sz_max = if !self.features.stt {
             39
         } else if is_64k {
@@ -81,7 +82,7 @@ impl Reference {
         } else {
             48
         };
-        let t0sz_floor: u64 = if is_64k { 12 } else { 16 };
+        let t0sz_floor: u64 = if wide { 12 } else { 16 };
         let t0sz_min = t0sz_floor.max(64 - u64::from(self.features.ias_bits()));
         let rules = [
             ("STE-S2AA64", !aarch64),
@@ -104,8 +105,7 @@ impl Reference {
 
     /// The start level exists, and one to sixteen tables side by side resolve the input.
     fn illegal_start(&self, ste: &[u64; 8], granule: u32, t0sz: u64) -> bool {
-        let sl0 = bits(ste, 167, 166);
-        let Some(start) = start_level(granule, sl0, self.features.stt) else { return true };
+        let Some(start) = start_level(&self.features, ste, granule) else { return true };
         let stride = u64::from(granule) - 3;
         let shift = u64::from(granule) + (3 - start) as u64 * stride;
         let input_bits = 64 - t0sz;

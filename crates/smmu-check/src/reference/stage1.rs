@@ -69,11 +69,11 @@ pub(super) fn granule1(cd: &[u64; 8]) -> Option<u32> {
 }
 
 /// A table of 2^`input_bits` bytes: the start level is the lowest that resolves all bits.
-fn table(features: &Features, base: u64, input_bits: u32, granule: Option<u32>) -> Table {
+fn table(features: &Features, base: u64, input_bits: u32, granule: Option<u32>, ds: bool) -> Table {
     let granule = granule.unwrap_or(12);
     let levels = input_bits.saturating_sub(granule).div_ceil(granule - 3);
     let output_52 = features.oas_bits == 52;
-    let mut table = Table { base: 0, input_bits, granule, start: 4 - levels as i32, output_52 };
+    let mut table = Table { base: 0, input_bits, granule, start: 4 - levels as i32, output_52, ds };
     let table_bytes = 8u64 << (input_bits - table.shift(table.start));
     let alignment = if output_52 { table_bytes.max(64) } else { table_bytes };
     table.base = base & !(alignment - 1);
@@ -86,10 +86,11 @@ impl Stage1 {
         let two = world.has_ttb1();
         let had = features.had;
         let e0pd = features.e0pd && two;
+        let ds = features.ds && bit(cd, 186);
         // A half that is disabled may hold anything.
         let half = |epd: bool, tsz: u64, granule, ttb, tbi, hierarchy, unprivileged| Half {
             disabled: epd,
-            table: table(features, ttb, if epd { 39 } else { 64 - tsz as u32 }, granule),
+            table: table(features, ttb, if epd { 39 } else { 64 - tsz as u32 }, granule, ds),
             top_byte_ignored: tbi,
             hierarchy_disabled: had && hierarchy,
             unprivileged_disabled: e0pd && unprivileged,

@@ -37,9 +37,21 @@ pub(super) fn granule(ste: &[u64; 8]) -> Option<u32> {
     [Some(12), Some(16), Some(14), None][bits(ste, 175, 174) as usize]
 }
 
-/// Start level of {S2TG, S2SL0}; `None` is reserved.
-pub(super) fn start_level(granule: u32, sl0: u64, small_tables: bool) -> Option<i32> {
-    match (granule, sl0) {
+/// S2DS counts.
+pub(super) fn has_ds(features: &Features, ste: &[u64; 8]) -> bool {
+    features.ds && bit(ste, 195)
+}
+
+/// Start level of {S2TG, S2SL0}, with S2DS of {S2TG, S2SL0_2, S2SL0}; `None` is reserved.
+pub(super) fn start_level(features: &Features, ste: &[u64; 8], granule: u32) -> Option<i32> {
+    let small_tables = features.stt;
+    let ds = has_ds(features, ste);
+    // S2SL0_2 is of the 4K granule alone.
+    if ds && granule == 12 && bit(ste, 194) {
+        return (bits(ste, 167, 166) == 0).then_some(-1);
+    }
+    match (granule, bits(ste, 167, 166)) {
+        (14, 3) if ds => Some(0),
         (12, 0) => Some(2),
         (12, 1) => Some(1),
         (12, 2) => Some(0),
@@ -55,8 +67,7 @@ impl Stage2 {
     /// From an STE that is legal.
     pub(super) fn of(features: &Features, ste: &[u64; 8]) -> Self {
         let granule = granule(ste).unwrap_or(12);
-        let sl0 = bits(ste, 167, 166);
-        let start = start_level(granule, sl0, features.stt).unwrap_or(3);
+        let start = start_level(features, ste, granule).unwrap_or(3);
         let output_52 = features.oas_bits == 52;
         let mut table = Table {
             base: 0,
@@ -64,6 +75,7 @@ impl Stage2 {
             granule,
             start,
             output_52,
+            ds: has_ds(features, ste),
         };
         let table_bytes = 8u64 << (table.input_bits - table.shift(start));
         let alignment = if output_52 { table_bytes.max(64) } else { table_bytes };

@@ -14,8 +14,10 @@ pub(super) struct Table {
     pub granule: u32,
     /// Level of the start table.
     pub start: i32,
-    /// Output addresses have 52 bits (64K granule only).
+    /// Output addresses have 52 bits (for the 64K granule).
     pub output_52: bool,
+    /// CD.DS or STE.S2DS counts (for the 4K and 16K granules).
+    pub ds: bool,
 }
 
 /// Whether IDR5 has the granule of 2^`shift` bytes.
@@ -55,8 +57,8 @@ impl Table {
     /// Decodes a descriptor of `level`.
     pub(super) fn kind(&self, word: u64, level: i32) -> Kind {
         let block_level = match self.granule {
-            12 => level == 1 || level == 2,
-            14 => level == 2,
+            12 => level == 1 || level == 2 || (level == 0 && self.ds),
+            14 => level == 2 || (level == 1 && self.ds),
             _ => level == 2 || (level == 1 && self.output_52),
         };
         match (word & 3, level) {
@@ -67,8 +69,12 @@ impl Table {
         }
     }
 
-    /// The address field from bit `low` up; bits 15:12 are address bits 51:48 with 52-bit output.
+    /// The address field from bit `low` up. With 52-bit output bits 15:12 are address bits 51:48;
+    /// with DS the field goes up to bit 49, and bits 9:8 are address bits 51:50.
     fn output(&self, word: u64, low: u32) -> u64 {
+        if self.ds && self.granule != 16 {
+            return word & 0x0003_ffff_ffff_ffff & !0 << low | (word >> 8 & 3) << 50;
+        }
         let field = word & 0x0000_ffff_ffff_ffff & !0 << low;
         let high = if self.output_52 && self.granule == 16 { (word >> 12 & 0xf) << 48 } else { 0 };
         field | high

@@ -1,7 +1,9 @@
 //! Address spaces and the streams that use them.
 
 use super::{Bench, Board, CDS, RAM, RAM_BYTES, STREAM_TABLE};
-use smmu_arch::{Asid, Cd, CdTable, Granule, Pa, Ste, StreamConfig, TableRoot, Vmid};
+use smmu_arch::{
+    Asid, Cd, CdTable, DescriptorFormat, Granule, Pa, Ste, StreamConfig, TableRoot, Vmid,
+};
 use smmu_bus::DirectCpu;
 use smmu_tables::{Geometry, Prot, STAGE1_MAIR, Table};
 use std::collections::BTreeMap;
@@ -61,10 +63,13 @@ pub fn halves(low: Option<&Table>, high: Option<&Table>, asid: u16) -> Cd {
             ..Cd::default().tables[0]
         }
     };
+    let roots = [low, high].into_iter().flatten().map(Table::root);
+    let has_ds = |root: TableRoot| root.format == DescriptorFormat::Ds;
     Cd {
         valid: true,
         tables: [half(low), half(high)],
         ips: 5,
+        ds: roots.into_iter().any(has_ds),
         aa64: true,
         r: true,
         a: true,
@@ -79,7 +84,9 @@ pub fn halves(low: Option<&Table>, high: Option<&Table>, asid: u16) -> Cd {
 pub fn ste(stream: u32, config: StreamConfig, vmid: u16, stage2: Option<&Table>) -> Ste {
     let stage2 = stage2.map(Table::root);
     // S2SL0 counts the levels above the lowest at which a walk starts without small tables.
+    // Level -1 has a code of its own: S2SL0_2.
     let sl0 = |root: TableRoot| match root.granule {
+        Granule::K4 if root.start_level < 0 => 4,
         Granule::K4 => 2 - root.start_level,
         Granule::K16 | Granule::K64 => 3 - root.start_level,
     };
@@ -90,6 +97,7 @@ pub fn ste(stream: u32, config: StreamConfig, vmid: u16, stage2: Option<&Table>)
         vmid: Vmid(vmid),
         s2_t0sz: stage2.map_or(0, |root| 64 - root.input_bits),
         s2_sl0: stage2.map_or(0, sl0) as u8,
+        s2_ds: stage2.is_some_and(|root| root.format == DescriptorFormat::Ds),
         s2_tg: Some(stage2.map_or(Granule::K4, |root| root.granule)),
         s2_ps: 5,
         s2_aa64: stage2.is_some(),

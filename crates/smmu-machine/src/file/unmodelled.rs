@@ -42,7 +42,6 @@ const RULES: &[Rule] = &[
     ("IDR3.MTEPERM", "descriptors bear no tag access", "clear MTEPERM", |r| r.idr3.mteperm()),
     ("IDR3.AIE", "a CD has eight memory attributes", "clear AIE", |r| r.idr3.aie()),
     ("IDR5.OAS", "addresses have 52 bits at most", "set OAS to 6 or less", |r| r.idr5.oas() == 7),
-    ("IDR5.DS", "4K and 16K descriptors hold 48 bits of an address", "clear DS", |r| r.idr5.ds()),
     ("IDR5.VAX", "addresses have 52 bits at most", "set VAX to 1 or 0", |r| r.idr5.vax() > 1),
     ("IDR5.D128", "descriptors have 64 bits", "clear D128", |r| r.idr5.d128()),
 ];
@@ -86,11 +85,11 @@ mod tests {
         let base = IdRegisters::REFERENCE;
         let ids = IdRegisters {
             idr3: base.idr3 | 1 << 17 | 1 << 22 | 1 << 23,
-            idr5: base.idr5 | 7 | 1 << 7 | 2 << 10,
+            idr5: base.idr5 | 7 | 2 << 10,
             ..base
         };
         let fields: Vec<_> = unmodelled(&ids).iter().map(|one| one.field).collect();
-        let expected = ["IDR3.EPAN", "IDR3.MTEPERM", "IDR3.AIE", "IDR5.OAS", "IDR5.DS", "IDR5.VAX"];
+        let expected = ["IDR3.EPAN", "IDR3.MTEPERM", "IDR3.AIE", "IDR5.OAS", "IDR5.VAX"];
         assert_eq!(fields, expected);
     }
 }

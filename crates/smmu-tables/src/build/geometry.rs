@@ -1,7 +1,7 @@
 //! The shape of a table.
 
 use super::BuildError;
-use smmu_arch::{Granule, Stage, TableRoot, stage2_concatenation_log2};
+use smmu_arch::{DescriptorFormat, Granule, Stage, TableRoot, stage2_concatenation_log2};
 
 /// The shape of a table: what TCR or VTCR would say of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,9 +12,10 @@ pub struct Geometry {
     pub granule: Granule,
     /// Input bits, 64 - TxSZ: 16 to 52.
     pub input_bits: u8,
-    /// Level of the start table, 0 to 3.
+    /// Level of the start table, -1 to 3.
     pub start_level: i8,
-    /// Output bits: 32 to 52; more than 48 with 64K tables alone.
+    /// Output bits: 32 to 52. 4K and 16K tables with more than 48 bits on either side have the
+    /// descriptors of IDR5.DS.
     pub output_bits: u8,
     /// Mark groups of leaves with the Contiguous hint.
     pub contiguous: bool,
@@ -89,30 +90,32 @@ impl Geometry {
             input_bits: self.input_bits,
             granule: self.granule,
             start_level: self.start_level,
+            format: self.format(),
         }
     }
 
     /// Whether a page or block descriptor exists at `level`.
     pub(super) const fn has_leaf(&self, level: i8) -> bool {
-        level == 3 || self.granule.has_block(level, self.output_52())
+        level == 3 || self.granule.has_block(level, self.format())
     }
 
-    pub(super) const fn output_52(&self) -> bool {
-        self.output_bits >= 52
+    /// How descriptors hold addresses.
+    #[must_use]
+    pub const fn format(&self) -> DescriptorFormat {
+        let ds = self.input_bits > 48 || self.output_bits > 48;
+        DescriptorFormat::of(self.granule, ds, self.output_bits >= 52)
     }
 
     /// Checks that such a table exists.
     pub(super) fn check(&self) -> Result<(), BuildError> {
         let (granule, bits) = (self.granule, u32::from(self.input_bits));
-        let large = granule == Granule::K64;
-        let shift = granule.shift();
-        let sizes = (shift + 1..=if large { 52 } else { 48 }).contains(&bits)
-            && (32..=if large { 52 } else { 48 }).contains(&self.output_bits);
+        let sizes =
+            (granule.shift() + 1..=52).contains(&bits) && (32..=52).contains(&self.output_bits);
         let fits = sizes
             && match self.stage {
                 Stage::Stage1 => self.start_level == granule.stage1_start_level(bits),
                 Stage::Stage2 => {
-                    (0..=3).contains(&self.start_level) && {
+                    (-1..=3).contains(&self.start_level) && {
                         let tables = stage2_concatenation_log2(granule, self.start_level, bits);
                         tables.is_some_and(|log2| log2 <= CONCATENATED_LOG2_MAX)
                     }

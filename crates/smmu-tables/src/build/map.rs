@@ -146,7 +146,7 @@ impl Mapping<'_> {
         }
         self.write(table, level + 1, piece.input, piece.bytes)?;
         self.cpu.barrier();
-        let word = descriptor_address_bits(table.0, geometry.granule) | 3;
+        let word = descriptor_address_bits(table.0, geometry.format()) | 3;
         self.table.store(self.cpu, piece.entry, word)
     }
 

@@ -1,7 +1,7 @@
 //! What a mapping allows, and its leaf descriptor.
 
 use super::Geometry;
-use smmu_arch::{Stage, Stage1LeafWord, Stage2LeafWord, descriptor_address_bits};
+use smmu_arch::{DescriptorFormat, Stage, Stage1LeafWord, Stage2LeafWord, descriptor_address_bits};
 
 /// MAIR for stage 1 tables built here: Normal Non-cacheable, Normal Write-Back and Device-nGnRE as
 /// attributes 0, 1 and 2.
@@ -51,10 +51,14 @@ impl Prot {
 
     /// The leaf descriptor for `output` at `level`.
     pub(super) fn leaf(self, geometry: &Geometry, level: i8, output: u64, contiguous: bool) -> u64 {
-        let address = descriptor_address_bits(output, geometry.granule);
+        let address = descriptor_address_bits(output, geometry.format());
         let kind = if level == 3 { 3 } else { 1 };
         let inner = self.memory == MemoryKind::WriteBack;
-        let sh = if inner { 3 } else { 2 };
+        let sh = match geometry.format() {
+            DescriptorFormat::Ds => 0, // the bits belong to the address
+            _ if inner => 3,
+            _ => 2,
+        };
         address
             | match geometry.stage {
                 Stage::Stage1 => u64::from(

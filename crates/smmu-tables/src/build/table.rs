@@ -195,7 +195,7 @@ impl Table {
     }
 
     pub(super) fn kind(&self, word: u64, level: i8) -> DescriptorKind {
-        descriptor_kind(word, self.geometry.granule, level, self.geometry.output_52())
+        descriptor_kind(word, self.geometry.granule, level, self.geometry.format())
     }
 
     /// The table that a table descriptor names.
@@ -204,7 +204,7 @@ impl Table {
     }
 
     const fn output(&self, word: u64, shift: u32) -> u64 {
-        descriptor_address(word, self.geometry.granule, shift, self.geometry.output_52())
+        descriptor_address(word, shift, self.geometry.format())
     }
 
     const fn input_bytes(&self) -> u64 {

@@ -3,24 +3,37 @@
 //! Architecture: section "Memory attributes and types"; DDI 0487, "Stage 2 memory region type and
 //! cacheability attributes when FEAT_S2FWB is implemented".
 
-use smmu_arch::{Attributes, MemoryType, Shareability, Stage1LeafWord, Stage2LeafWord};
+use smmu_arch::{
+    Attributes, DescriptorFormat, MemoryType, Shareability, Stage1LeafWord, Stage2LeafWord,
+    TableRoot,
+};
 
-/// Attributes of a stage 1 leaf.
+/// Shareability code of a leaf: its own, or that of the table where its format has none (DS).
 #[inline(always)]
-pub(super) fn stage1_attributes(leaf: Stage1LeafWord, mair: u64) -> Attributes {
+pub(super) const fn sh_of(root: &TableRoot, of_table: u8, of_leaf: u8) -> u8 {
+    match root.format {
+        DescriptorFormat::Ds => of_table,
+        DescriptorFormat::Bits48 | DescriptorFormat::Wide64K => of_leaf,
+    }
+}
+
+/// Attributes of a stage 1 leaf with the shareability code `sh`.
+#[inline(always)]
+pub(super) fn stage1_attributes(leaf: Stage1LeafWord, mair: u64, sh: u8) -> Attributes {
     let memory = MemoryType((mair >> (u32::from(leaf.attr_index()) * 8)) as u8);
-    Attributes::new(memory, Shareability::from_sh(leaf.sh()))
+    Attributes::new(memory, Shareability::from_sh(sh))
 }
 
 /// Attributes of both stages. `stage1` is the result of stage 1, or the input's where it is
-/// bypassed.
+/// bypassed; `sh` is the shareability code of stage 2.
 #[inline(always)]
 pub(super) fn combined(
     stage1: Attributes,
     leaf: Stage2LeafWord,
+    sh: u8,
     forced_write_back: bool,
 ) -> Attributes {
-    let plain = Attributes::from_stage2(leaf.mem_attr(), leaf.sh());
+    let plain = Attributes::from_stage2(leaf.mem_attr(), sh);
     if !forced_write_back {
         return stage1.combine(plain);
     }

@@ -1,11 +1,11 @@
 //! What comes out of a walk: the leaves of both stages and the entry made from them.
 
-use super::attributes::combined;
+use super::attributes::{combined, sh_of};
 use super::update::Noting;
 use super::{Walk, WalkStep, Walked};
 use smmu_arch::{
-    AddressSpace, Asid, Attributes, EntryKind, Granule, Ipa, Leaf, Pa, Permissions, Regime,
-    Stage2LeafWord, Stage2Regime, StageRights, TableRoot, TlbEntry,
+    AddressSpace, Asid, Attributes, EntryKind, Ipa, Leaf, Pa, Permissions, Regime, Stage2LeafWord,
+    Stage2Regime, StageRights, TableRoot, TlbEntry,
 };
 
 /// What stage 1 leaves behind.
@@ -59,7 +59,12 @@ impl<N: Noting> Walk<N> {
         let leaf = leaf_of(&stage2.root, self.level2, self.ipa, block, word.contiguous());
         let shift = stage2.root.granule.level_shift(self.level2);
         let output = block | (self.ipa & ((1 << shift) - 1));
-        let attributes = combined(self.result1.attributes, word, stage2.forced_write_back);
+        let attributes = combined(
+            self.result1.attributes,
+            word,
+            sh_of(&stage2.root, stage2.sh, word.sh()),
+            stage2.forced_write_back,
+        );
         let size = self.result1.leaf.map_or(leaf.span_log2, |l| l.span_log2.min(leaf.span_log2));
         self.done(regime, output, size, rights, attributes, Some(leaf))
     }
@@ -129,15 +134,5 @@ pub(super) fn leaf_of(
         span_log2: span_log2 as u8,
         level,
         granule: root.granule,
-    }
-}
-
-/// Output bits that a table can give: 4K and 16K descriptors hold 48.
-#[inline(always)]
-pub(super) const fn output_limit(output_bits: u8, granule: Granule) -> u8 {
-    match granule {
-        Granule::K64 => output_bits,
-        Granule::K4 | Granule::K16 if output_bits > 48 => 48,
-        Granule::K4 | Granule::K16 => output_bits,
     }
 }

@@ -1,7 +1,7 @@
 //! Stage 1: VA to IPA, or to PA where stage 2 is off.
 
-use super::attributes::stage1_attributes;
-use super::entry::{Stage1Result, leaf_of, output_limit};
+use super::attributes::{sh_of, stage1_attributes};
+use super::entry::{Stage1Result, leaf_of};
 use super::input::{half_of, is_high, next_entry, start_entry, table_for};
 use super::rights::stage1_rights;
 use super::update::{self, Met, Noting, Updated};
@@ -41,17 +41,16 @@ impl<N: Noting> Walk<N> {
             return Err(fault(StageFaultKind::Translation));
         };
         let word = if stage1.big_endian { word.swap_bytes() } else { word };
-        let output_52 = regime.oas_bits >= 52;
-        match descriptor_kind(word, root.granule, self.level1, output_52) {
+        match descriptor_kind(word, root.granule, self.level1, root.format) {
             DescriptorKind::Invalid => Err(fault(StageFaultKind::Translation)),
             DescriptorKind::Table => {
-                let table = output(stage1, root, word, root.granule.shift(), output_52)?;
+                let table = output(stage1, root, word, root.granule.shift())?;
                 self.limits = self.limits.below(word, half.hierarchy_disabled);
                 self.level1 += 1;
                 self.read_stage1(regime, next_entry(table, root, self.level1, self.input))
             }
             DescriptorKind::Leaf => {
-                self.result1 = self.stage1_leaf(stage1, root, word, output_52)?;
+                self.result1 = self.stage1_leaf(stage1, root, word)?;
                 if N::NOTES && stage1.hardware_access {
                     self.update_stage1(stage1, word)?;
                 }
@@ -93,17 +92,17 @@ impl<N: Noting> Walk<N> {
         stage1: &Stage1Regime,
         root: &TableRoot,
         word: u64,
-        output_52: bool,
     ) -> Result<Stage1Result, Fault> {
         let shift = root.granule.level_shift(self.level1);
-        let block = output(stage1, root, word, shift, output_52)?;
+        let block = output(stage1, root, word, shift)?;
         let leaf = Stage1LeafWord::from(word);
         if !leaf.af() && !stage1.access_flag_fault_disabled && !stage1.hardware_access {
             return Err(fault(StageFaultKind::AccessFlag));
         }
         let granted = stage1_rights(leaf, self.limits, stage1);
         // E0PD refuses before any read; an entry must not grant what the walk would refuse.
-        let refused = match half_of(stage1, self.high).unprivileged_disabled {
+        let half = half_of(stage1, self.high);
+        let refused = match half.unprivileged_disabled {
             true => StageRights::UNPRIVILEGED,
             false => StageRights::NONE,
         };
@@ -115,7 +114,7 @@ impl<N: Noting> Walk<N> {
             output: block | (self.input & ((1 << shift) - 1)),
             leaf: Some(leaf_of(root, self.level1, self.input, block, leaf.contiguous())),
             rights,
-            attributes: stage1_attributes(leaf, stage1.mair),
+            attributes: stage1_attributes(leaf, stage1.mair, sh_of(root, half.sh, leaf.sh())),
             global: !leaf.ng() || !stage1.has_asid,
         })
     }
@@ -133,15 +132,9 @@ impl<N: Noting> Walk<N> {
 
 /// Address of a table or leaf, if it fits the effective output size.
 #[inline(always)]
-fn output(
-    stage1: &Stage1Regime,
-    root: &TableRoot,
-    word: u64,
-    shift: u32,
-    output_52: bool,
-) -> Result<u64, Fault> {
-    let address = descriptor_address(word, root.granule, shift, output_52);
-    if address >> output_limit(stage1.output_bits, root.granule) != 0 {
+fn output(stage1: &Stage1Regime, root: &TableRoot, word: u64, shift: u32) -> Result<u64, Fault> {
+    let address = descriptor_address(word, shift, root.format);
+    if address >> stage1.output_bits != 0 {
         return Err(fault(StageFaultKind::AddressSize));
     }
     Ok(address)

@@ -1,7 +1,6 @@
 //! Stage 2: IPA to PA, for the output of stage 1 and for every address that stage 1 reads.
 
 use super::attributes::stage2_is_device;
-use super::entry::output_limit;
 use super::input::{next_entry, start_entry};
 use super::rights::stage2_rights;
 use super::update::{self, Met, Noting, Updated};
@@ -44,17 +43,16 @@ impl<N: Noting> Walk<N> {
         };
         let word = if stage2.big_endian { word.swap_bytes() } else { word };
         let root = &stage2.root;
-        let output_52 = regime.oas_bits >= 52;
-        match descriptor_kind(word, root.granule, self.level2, output_52) {
+        match descriptor_kind(word, root.granule, self.level2, root.format) {
             DescriptorKind::Invalid => Err(self.stage2_fault(StageFaultKind::Translation)),
             DescriptorKind::Table => {
-                let table = self.stage2_output(stage2, word, root.granule.shift(), output_52)?;
+                let table = self.stage2_output(stage2, word, root.granule.shift())?;
                 self.level2 += 1;
                 Ok(self.read(Phase::Stage2, next_entry(table, root, self.level2, self.ipa)))
             }
             DescriptorKind::Leaf => {
                 let shift = root.granule.level_shift(self.level2);
-                let block = self.stage2_output(stage2, word, shift, output_52)?;
+                let block = self.stage2_output(stage2, word, shift)?;
                 let leaf = Stage2LeafWord::from(word);
                 let mut rights = self.check_stage2(stage2, leaf)?;
                 if N::NOTES && stage2.hardware_access {
@@ -118,16 +116,9 @@ impl<N: Noting> Walk<N> {
 
     /// Address of a table or leaf, if it fits the effective output size.
     #[inline(always)]
-    fn stage2_output(
-        &self,
-        stage2: &Stage2Regime,
-        word: u64,
-        shift: u32,
-        output_52: bool,
-    ) -> Result<u64, Fault> {
-        let granule = stage2.root.granule;
-        let address = descriptor_address(word, granule, shift, output_52);
-        if address >> output_limit(stage2.output_bits, granule) != 0 {
+    fn stage2_output(&self, stage2: &Stage2Regime, word: u64, shift: u32) -> Result<u64, Fault> {
+        let address = descriptor_address(word, shift, stage2.root.format);
+        if address >> stage2.output_bits != 0 {
             return Err(self.stage2_fault(StageFaultKind::AddressSize));
         }
         Ok(address)

@@ -113,7 +113,7 @@ impl PageAllocator for Pages {
 }
 
 pub const fn root(base: u64, input_bits: u8, granule: Granule, start_level: i8) -> TableRoot {
-    TableRoot { base, input_bits, granule, start_level }
+    TableRoot { base, input_bits, granule, start_level, format: DescriptorFormat::Bits48 }
 }
 
 pub const fn stage1(root: TableRoot) -> Stage1Regime {
@@ -123,6 +123,7 @@ pub const fn stage1(root: TableRoot) -> Stage1Regime {
             top_byte_ignored: false,
             hierarchy_disabled: false,
             unprivileged_disabled: false,
+            sh: 0,
         },
         high: None,
         output_bits: 48,
@@ -149,6 +150,7 @@ pub const fn stage2(root: TableRoot) -> Stage2Regime {
         forced_write_back: false,
         execute_by_privilege: true,
         big_endian: false,
+        sh: 0,
     }
 }
 
@@ -163,7 +165,6 @@ pub fn regime(stage1: Option<Stage1Regime>, stage2: Option<Stage2Regime>) -> Reg
         space: AddressSpace { world: StreamWorld::NsEl1, kind, vmid: Vmid(3), asid, aset: false },
         stage1,
         stage2,
-        oas_bits: 48,
         input_attributes: Attributes::DEFAULT,
         policy: FaultPolicy::default(),
         privilege_override: None,

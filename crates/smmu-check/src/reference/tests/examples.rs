@@ -31,7 +31,7 @@ const STAGE2: &[Example] = &[
 #[test]
 fn an_address_picks_the_descriptors_of_the_worked_examples() {
     for &(granule, input_bits, address, start, indexes) in STAGE1.iter().chain(STAGE2) {
-        let table = Table { base: 0, input_bits, granule, start, output_52: false };
+        let table = Table { base: 0, input_bits, granule, start, output_52: false, ds: false };
         let picked: Vec<u64> =
             (start..=3).map(|level| table.descriptor(0, level, address) / 8).collect();
         assert_eq!(picked, indexes, "granule 2^{granule}, {input_bits} bits, {address:#x}");

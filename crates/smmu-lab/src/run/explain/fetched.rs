@@ -1,8 +1,8 @@
 //! What fetched words say, in a few words.
 
 use smmu_arch::{
-    Cd, DefaultSubstream, Features, Granule, L1Cd, L1Std, Pa, Stage, Stage1LeafWord,
-    Stage2LeafWord, Ste, StreamConfig, Why, descriptor_address,
+    Cd, DefaultSubstream, DescriptorFormat, Features, Granule, L1Cd, L1Std, Pa, Stage,
+    Stage1LeafWord, Stage2LeafWord, Ste, StreamConfig, Why, descriptor_address,
 };
 use std::fmt::Write;
 
@@ -11,12 +11,12 @@ use std::fmt::Write;
 pub(super) struct Reader<R> {
     read: R,
     features: Features,
-    granules: [Granule; 2],
+    formats: [(Granule, DescriptorFormat); 2],
 }
 
 impl<R: Fn(Pa) -> Option<u64>> Reader<R> {
     pub(super) fn new(features: Features, read: R) -> Self {
-        Self { read, features, granules: [Granule::K4; 2] }
+        Self { read, features, formats: [(Granule::K4, DescriptorFormat::Bits48); 2] }
     }
 
     /// The word at `pa` and what it says.
@@ -58,7 +58,7 @@ impl<R: Fn(Pa) -> Option<u64>> Reader<R> {
             }
         }
         if let (true, Some(granule)) = (ste.config.has_stage2(), ste.s2_tg) {
-            self.granules[1] = granule;
+            self.formats[1] = (granule, ste.s2_descriptor_format(&self.features));
             let (vmid, tables) = (ste.vmid, ste.s2_ttb);
             let _ = write!(says, ", VMID {vmid}, stage 2 tables of {granule} at {tables:#x}");
         }
@@ -72,16 +72,15 @@ impl<R: Fn(Pa) -> Option<u64>> Reader<R> {
         let mut says = format!("ASID {}", cd.asid);
         for table in cd.tables.iter().filter(|table| !table.epd) {
             let Some(granule) = table.tg else { continue };
-            self.granules[0] = granule;
+            self.formats[0] = (granule, cd.descriptor_format(table, &self.features));
             let _ = write!(says, ", stage 1 tables of {granule} at {:#x}", table.ttb);
         }
         says
     }
 
     fn descriptor(&self, word: u64, stage: Stage, level: i8) -> String {
-        let granule = self.granules[usize::from(stage == Stage::Stage2)];
-        let output_52 = self.features.oas_bits == 52;
-        let address = descriptor_address(word, granule, granule.shift(), output_52);
+        let (granule, format) = self.formats[usize::from(stage == Stage::Stage2)];
+        let address = descriptor_address(word, granule.shift(), format);
         let kind = match (word & 3, level) {
             (3, 3) => "page",
             (3, _) => return format!("table at {address:#x}"),
