@@ -203,7 +203,7 @@ impl Atc {
 }
 
 /// Whether a translation grants an access.
-const fn grants(translation: &AtsTranslation, access: Access) -> bool {
+pub(crate) const fn grants(translation: &AtsTranslation, access: Access) -> bool {
     match access.direction {
         Direction::Read => translation.read,
         Direction::Write => translation.write,
@@ -211,7 +211,7 @@ const fn grants(translation: &AtsTranslation, access: Access) -> bool {
 }
 
 /// The translated address of `iova`, which lies in the translation.
-fn output(translation: &AtsTranslation, iova: Iova) -> u64 {
+pub(crate) fn output(translation: &AtsTranslation, iova: Iova) -> u64 {
     let within = iova.0 - iova.align_down(u32::from(translation.size_log2)).0;
     translation.address + within
 }
