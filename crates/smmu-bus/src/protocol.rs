@@ -8,7 +8,7 @@
 use smmu_arch::{
     AtcInv, BroadcastTlbi, CommandQueueId, ConfigEntry, ConfigKey, ConfigScope, Epoch, Fault, Hit,
     Pa, PortId, PriResp, Promise, StallTicket, Structure, TlbEntry, TlbKey, TlbScope, Transaction,
-    Why,
+    TranslationCompletion, TranslationRequest, Why,
 };
 
 /// Something that takes steps.
@@ -162,6 +162,12 @@ pub enum Request {
 pub enum Message {
     /// A master hands a transaction to the SMMU; answered by [`Answer::Translated`].
     Transaction(Transaction),
+    /// An endpoint asks for a translation (ATS); answered by [`Answer::Completed`]. The request is
+    /// over then: no [`Message::End`] follows.
+    TranslationRequest(TranslationRequest),
+    /// An endpoint hands over a transaction whose address is a translated one (ATS); answered by
+    /// [`Answer::Translated`].
+    Translated(Transaction),
     /// A master has made the data access of its transaction, or given it up.
     End,
     /// An SMMU asks an endpoint to forget translations (CMD_ATC_INV). It tells the SMMU when it has
@@ -256,6 +262,8 @@ pub enum Answer {
     Time(u64),
     /// What became of a transaction.
     Translated(Result<Pa, Refusal>),
+    /// How a Translation Request was completed.
+    Completed(TranslationCompletion),
     /// The condition waited for holds.
     Resumed,
 }

@@ -70,6 +70,8 @@ impl Smmu {
                             outputs.page_response(self.id(), &response);
                         }
                         Message::Transaction(_)
+                        | Message::TranslationRequest(_)
+                        | Message::Translated(_)
                         | Message::End
                         | Message::Tlbi(_)
                         | Message::BroadcastSync => {}

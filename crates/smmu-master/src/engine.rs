@@ -1,7 +1,13 @@
 //! A DMA engine: a list of transfers, carried out one transaction at a time.
 
-use smmu_arch::{Access, Direction, Iova, Pa, PortId, StreamId, SubstreamId, Transaction, Why};
+use crate::atc::{Atc, AtcRequest, AtcUse, grants, output};
+use smmu_arch::{
+    Access, Direction, Iova, Pa, PortId, StreamId, SubstreamId, Transaction, TranslationCompletion,
+    TranslationRequest, Why,
+};
 use smmu_bus::{Actor, Answer, Data, Message, Refusal, Request, Step};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 /// log2 of the smallest page: no transaction crosses a boundary of it.
 const PAGE_LOG2: u32 = 12;
@@ -90,11 +96,16 @@ pub struct DmaEngine<I> {
     phase: Phase,
     last: Option<Completion>,
     summary: DmaSummary,
+    /// The cache of the endpoint, which all its engines share.
+    atc: Option<Rc<RefCell<Atc>>>,
+    /// The access under way, where its address came from a completed request.
+    translated_use: Option<AtcUse>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Next,
+    Asking { id: AtcRequest, transaction: Transaction, bytes: u64 },
     Translating { direction: Direction, iova: Iova, bytes: u64 },
     Moving { pa: Pa, bytes: u64 },
     Ending,
@@ -104,7 +115,15 @@ impl<I: Iterator<Item = Dma>> DmaEngine<I> {
     /// An engine at `port`.
     pub fn new(port: PortId, transfers: I) -> Self {
         let summary = DmaSummary::default();
-        Self { port, transfers, current: None, phase: Phase::Next, last: None, summary }
+        let (current, phase, last) = (None, Phase::Next, None);
+        let (atc, translated_use) = (None, None);
+        Self { port, transfers, current, phase, last, summary, atc, translated_use }
+    }
+
+    /// The engine of an endpoint with ATS: it asks for translations, and keeps them in `atc`.
+    #[must_use]
+    pub fn with_atc(self, atc: Rc<RefCell<Atc>>) -> Self {
+        Self { atc: Some(atc), ..self }
     }
 
     /// How the last transaction ended.
@@ -117,10 +136,73 @@ impl<I: Iterator<Item = Dma>> DmaEngine<I> {
         let Some((dma, offset)) = self.take_piece() else { return Step::Done(self.summary) };
         let (transaction, bytes) = dma.piece(offset);
         self.current = Some((dma, offset + bytes));
-        let (direction, iova) = (dma.direction, transaction.iova);
-        self.phase = Phase::Translating { direction, iova, bytes };
         self.summary.transactions += 1;
+        self.ask(transaction, bytes)
+    }
+
+    /// Finds the translated address in the cache, or asks for it. Without a cache the SMMU
+    /// translates.
+    fn ask(&mut self, transaction: Transaction, bytes: u64) -> Step<DmaSummary> {
+        let Some(atc) = &self.atc else { return self.untranslated(transaction, bytes) };
+        let wanted = request_of(&transaction);
+        let found = atc.borrow().look_up(&wanted, transaction.access);
+        if let Some(address) = found {
+            return self.access(transaction, address, bytes);
+        }
+        let id = atc.borrow_mut().begin_request(wanted);
+        self.phase = Phase::Asking { id, transaction, bytes };
+        self.send(Message::TranslationRequest(wanted))
+    }
+
+    /// A request was completed. One that an invalidation overtook is made again; Unsupported
+    /// Request means that ATS is off for the endpoint, which then goes untranslated (a choice).
+    fn completed(
+        &mut self,
+        (id, transaction, bytes): (AtcRequest, Transaction, u64),
+        completion: TranslationCompletion,
+    ) -> Step<DmaSummary> {
+        let granted = match completion {
+            TranslationCompletion::Success(translation) => Some(translation),
+            _ => None,
+        };
+        let atc = self.atc.as_ref().expect("only an endpoint with a cache asks");
+        if !atc.borrow_mut().end_request(id, granted) {
+            return self.ask(transaction, bytes);
+        }
+        match (completion, granted.filter(|granted| grants(granted, transaction.access))) {
+            (TranslationCompletion::UnsupportedRequest, _) => self.untranslated(transaction, bytes),
+            (_, Some(granted)) => {
+                self.access(transaction, output(&granted, transaction.iova), bytes)
+            }
+            (_, None) => self.give_up(),
+        }
+    }
+
+    fn untranslated(&mut self, transaction: Transaction, bytes: u64) -> Step<DmaSummary> {
+        let (direction, iova) = (transaction.access.direction, transaction.iova);
+        self.phase = Phase::Translating { direction, iova, bytes };
         self.send(Message::Transaction(transaction))
+    }
+
+    /// Makes the access at a translated address; an invalidation waits for it.
+    fn access(&mut self, transaction: Transaction, address: u64, bytes: u64) -> Step<DmaSummary> {
+        self.translated_use = self.atc.as_ref().map(|atc| atc.borrow_mut().begin_use());
+        let (direction, iova) = (transaction.access.direction, transaction.iova);
+        self.phase = Phase::Translating { direction, iova, bytes };
+        self.send(Message::Translated(Transaction { iova: Iova(address), ..transaction }))
+    }
+
+    /// The endpoint was not granted the access, and makes none.
+    fn give_up(&mut self) -> Step<DmaSummary> {
+        self.summary.refused += 1;
+        self.last = Some(Completion::Refused(Refusal::Abort(None)));
+        self.next()
+    }
+
+    fn end_use(&mut self) {
+        if let (Some(atc), Some(id)) = (&self.atc, self.translated_use.take()) {
+            atc.borrow_mut().end_use(id);
+        }
     }
 
     fn take_piece(&mut self) -> Option<(Dma, u64)> {
@@ -165,7 +247,14 @@ impl<I: Iterator<Item = Dma>> Actor for DmaEngine<I> {
 
     fn step(&mut self, answer: Answer) -> Step<DmaSummary> {
         match (self.phase, answer) {
-            (Phase::Next | Phase::Ending, _) => self.next(),
+            (Phase::Next, _) => self.next(),
+            (Phase::Ending, _) => {
+                self.end_use();
+                self.next()
+            }
+            (Phase::Asking { id, transaction, bytes }, Answer::Completed(completion)) => {
+                self.completed((id, transaction, bytes), completion)
+            }
             (Phase::Translating { direction, iova, bytes }, Answer::Translated(Ok(pa))) => {
                 Step::Need(self.translated(direction, iova, pa, bytes))
             }
@@ -183,6 +272,18 @@ impl<I: Iterator<Item = Dma>> Actor for DmaEngine<I> {
             }
             (phase, answer) => unreachable!("the runner answered {answer:?} in {phase:?}"),
         }
+    }
+}
+
+/// The request for the page of a transaction. A read leaves a clean page clean (NW).
+fn request_of(transaction: &Transaction) -> TranslationRequest {
+    TranslationRequest {
+        stream: transaction.stream,
+        substream: transaction.substream,
+        iova: transaction.iova,
+        no_write: transaction.access.direction == Direction::Read,
+        execute: false,
+        privileged: transaction.access.privileged,
     }
 }
 

@@ -17,6 +17,8 @@
 //! assert_eq!(first.iova, Iova(0x1ff8));
 //! ```
 
+mod atc;
 mod engine;
 
+pub use atc::{Atc, AtcDrain, AtcRequest, AtcUse};
 pub use engine::{Completion, Dma, DmaEngine, DmaSummary};

@@ -411,6 +411,8 @@ impl<L: Listener> Machine<L> {
                 Message::InvalidateAtc(_)
                 | Message::PageResponse(_)
                 | Message::Transaction(_)
+                | Message::TranslationRequest(_)
+                | Message::Translated(_)
                 | Message::End
                 | Message::Tlbi(_)
                 | Message::BroadcastSync => {}
