@@ -16,11 +16,17 @@ use thiserror::Error;
 
 /// Which way of a full set goes. Sets and ways are numbered from 0.
 pub trait Policy {
-    /// A look-up has found its entry in this way.
-    fn hit(&mut self, set: usize, way: usize);
+    /// A look-up has found its entry in this way. What is not remembered costs nothing.
+    #[inline]
+    fn hit(&mut self, set: usize, way: usize) {
+        let _ = (set, way);
+    }
 
     /// An entry was put into this way.
-    fn filled(&mut self, set: usize, way: usize);
+    #[inline]
+    fn filled(&mut self, set: usize, way: usize) {
+        let _ = (set, way);
+    }
 
     /// The way that goes. Every way of the set is valid.
     fn victim(&mut self, set: usize) -> usize;

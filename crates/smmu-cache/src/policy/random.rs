@@ -75,12 +75,6 @@ impl<G> Random<G> {
 
 impl<G: Draw> Policy for Random<G> {
     #[inline]
-    fn hit(&mut self, _: usize, _: usize) {}
-
-    #[inline]
-    fn filled(&mut self, _: usize, _: usize) {}
-
-    #[inline]
     fn victim(&mut self, _: usize) -> usize {
         self.generator.way(self.ways)
     }

@@ -19,12 +19,6 @@ impl RoundRobin {
 
 impl Policy for RoundRobin {
     #[inline]
-    fn hit(&mut self, _: usize, _: usize) {}
-
-    #[inline]
-    fn filled(&mut self, _: usize, _: usize) {}
-
-    #[inline]
     fn victim(&mut self, set: usize) -> usize {
         let turn = &mut self.turns[set];
         let way = *turn;
@@ -49,12 +43,6 @@ impl RoundRobinPerCache {
 }
 
 impl Policy for RoundRobinPerCache {
-    #[inline]
-    fn hit(&mut self, _: usize, _: usize) {}
-
-    #[inline]
-    fn filled(&mut self, _: usize, _: usize) {}
-
     #[inline]
     fn victim(&mut self, _: usize) -> usize {
         self.turn = if self.turn + 1 == self.ways { 0 } else { self.turn + 1 };
