@@ -393,6 +393,57 @@ fn with_ds_the_cd_says_how_leaves_are_shared() {
     }
 }
 
+#[test]
+fn with_s2ds_the_ste_says_how_leaves_are_shared() {
+    for sh in [0, 2, 3] {
+        for mut setup in setups() {
+            setup.ids.idr5 = setup.ids.idr5 & !7 | 6 | 1 << 7 | 1 << 10;
+            setup.ids.aidr = 4;
+            let stage2 = Some(Geometry::stage2(Granule::K4, 52, 52));
+            let shape = Shape { low: None, high: None, stage2 };
+            let mut device =
+                Device::edited(setup, shape, |ste, _| (ste.s2_ps, ste.s2_sh0) = (6, sh));
+            device.map(0x1000, 0xf_0001_0000_0000, 0x1000);
+            let granted = device.bench.dma(&read(STREAM, 0x1000)).expect("mapped");
+            let incoming = Shareability::Non;
+            let expected = Shareability::from_sh(sh).max(incoming);
+            assert_eq!(granted.attributes.shareability, expected, "S2SH0 = {sh}");
+        }
+    }
+}
+
+/// One CD.DS for both halves: a half of 64K pages has the format of its own.
+#[test]
+fn a_half_of_64k_pages_has_no_part_in_ds() {
+    for mut setup in setups() {
+        setup.ids.idr5 = setup.ids.idr5 & !7 | 6 | 1 << 7 | 1 << 10;
+        setup.ids.aidr = 4;
+        let low = Some(Geometry::stage1(Granule::K4, 52, 52));
+        let high = Some(Geometry::stage1(Granule::K64, 52, 52));
+        let mut device =
+            Device::edited(setup, Shape { low, high, stage2: None }, |_, cd| cd.ips = 6);
+        device.map(0x1000, 0xd_0001_0000_0000, 0x1000);
+        device.map_high(!0 << 52, 0xd_0002_0000_0000, 0x1_0000);
+        assert_eq!(device.dma(0x1008), (0xd_0001_0000_0008, false));
+        assert_eq!(device.dma(!0 << 52 | 8), (0xd_0002_0000_0008, false));
+    }
+}
+
+/// An output above IPS is F_ADDR_SIZE with DS as well.
+#[test]
+fn with_ds_an_output_beyond_ips_is_an_address_size_fault() {
+    for mut setup in setups() {
+        setup.ids.idr5 = setup.ids.idr5 & !7 | 6 | 1 << 7 | 1 << 10;
+        setup.ids.aidr = 4;
+        let low = Some(Geometry::stage1(Granule::K4, 48, 52));
+        let shape = Shape { low, high: None, stage2: None };
+        let mut device = Device::edited(setup, shape, |_, cd| cd.ips = 5);
+        device.map(0x1000, 1 << 50, 0x1000);
+        let (name, _) = device.bench.refusal(&read(STREAM, 0x1000));
+        assert_eq!(name, "F_ADDR_SIZE");
+    }
+}
+
 /// CD.DS and STE.S2DS have no meaning without IDR5.DS.
 #[test]
 fn without_the_feature_ds_changes_nothing() {
@@ -400,6 +451,13 @@ fn without_the_feature_ds_changes_nothing() {
         let low = Some(Geometry::stage1(Granule::K4, 48, 48));
         let shape = Shape { low, high: None, stage2: None };
         let mut device = Device::edited(setup, shape, |_, cd| cd.ds = true);
+        device.map(0x1000, 0x8000, 0x1000);
+        assert_eq!(device.dma(0x1008), (0x8008, false));
+        let stage2 = Some(Geometry::stage2(Granule::K4, 40, 48));
+        let shape = Shape { low: None, high: None, stage2 };
+        let mut device = Device::edited(setup, shape, |ste, _| {
+            (ste.s2_ds, ste.s2_sl0) = (true, ste.s2_sl0 | 4);
+        });
         device.map(0x1000, 0x8000, 0x1000);
         assert_eq!(device.dma(0x1008), (0x8008, false));
     }

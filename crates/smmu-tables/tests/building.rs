@@ -162,6 +162,7 @@ fn bad_requests_are_refused() {
     for geometry in [
         Geometry { start_level: 2, ..Geometry::stage1(Granule::K4, 39, 48) },
         Geometry { start_level: 2, ..Geometry::stage2(Granule::K4, 40, 48) },
+        Geometry { start_level: 0, ..Geometry::stage2(Granule::K16, 48, 48) },
         Geometry { output_bits: 53, ..Geometry::stage1(Granule::K4, 39, 48) },
         Geometry { input_bits: 60, ..Geometry::stage1(Granule::K64, 48, 48) },
     ] {

@@ -170,7 +170,8 @@ pub struct Features {
     pub gran16k: bool,
     /// 64K granule.
     pub gran64k: bool,
-    /// 52-bit virtual addresses with the 64K granule (IDR5.VAX of 1 or more).
+    /// 52-bit virtual addresses with the 64K granule, and with the others where DS counts (IDR5.VAX
+    /// of 1 or more).
     pub vax: bool,
     /// 52-bit addresses with 4K and 16K tables (IDR5.DS).
     pub ds: bool,

@@ -106,6 +106,15 @@ impl Geometry {
         DescriptorFormat::of(self.granule, ds, self.output_bits >= 52)
     }
 
+    /// The highest level at which stage 2 starts: what S2SL0 and S2SL0_2 can say.
+    const fn highest_stage2_level(&self) -> i8 {
+        match (self.granule, self.format()) {
+            (Granule::K4, DescriptorFormat::Ds) => -1,
+            (Granule::K4, _) | (Granule::K16, DescriptorFormat::Ds) => 0,
+            _ => 1,
+        }
+    }
+
     /// Checks that such a table exists.
     pub(super) fn check(&self) -> Result<(), BuildError> {
         let (granule, bits) = (self.granule, u32::from(self.input_bits));
@@ -115,7 +124,7 @@ impl Geometry {
             && match self.stage {
                 Stage::Stage1 => self.start_level == granule.stage1_start_level(bits),
                 Stage::Stage2 => {
-                    (-1..=3).contains(&self.start_level) && {
+                    (self.highest_stage2_level()..=3).contains(&self.start_level) && {
                         let tables = stage2_concatenation_log2(granule, self.start_level, bits);
                         tables.is_some_and(|log2| log2 <= CONCATENATED_LOG2_MAX)
                     }
