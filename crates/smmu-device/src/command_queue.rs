@@ -163,9 +163,8 @@ fn complete(
             registers.activate(GlobalError::CommandQueue)
         }
         Ok(command) => {
-            let was_full = registers.command_queue().is_full();
+            let has_room = registers.command_queue().is_about_to_have_room();
             registers.advance_command_consumer();
-            let has_room = was_full && !registers.command_queue().is_full();
             signals(registers, command, has_room)
         }
     }

@@ -138,7 +138,7 @@ impl EnhancedQueues {
             Ok(command) => {
                 let ring = queue.ring(&self.features);
                 queue.cons.set_rd(ring.next_consumer());
-                signals(registers, command, ring.is_full())
+                signals(registers, command, ring.is_about_to_have_room())
             }
         }
     }

@@ -30,6 +30,12 @@ impl Queue {
         Self { base, log2size, entry_bytes: 16, producer, consumer }
     }
 
+    /// Consuming an entry makes room where there is none now. More entries than the queue has, of
+    /// inconsistent indexes, leave it full.
+    pub(crate) const fn is_about_to_have_room(self) -> bool {
+        self.used() == 1 << self.log2size
+    }
+
     /// The consumer index behind the entry that was consumed.
     pub(crate) const fn next_consumer(self) -> u32 {
         self.advanced(self.consumer)

@@ -5,7 +5,7 @@ use super::curve::Curve;
 use super::gem5::{Gem5Policy, Hierarchy};
 use super::report::Report;
 use super::tlb::{Geometry, NoTlb, Study};
-use super::trace::{self, Format, Ids, Reading, Record, open_as};
+use super::trace::{self, Format, Ids, Reading, open_as};
 use crate::input::InputError;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -91,7 +91,7 @@ fn of_gem5(options: &Options, policy: Gem5Policy, smmu_tlb: bool) -> Result<Repo
     let mut hierarchy = Hierarchy::new(policy, smmu_tlb);
     let mut accesses = 0;
     let passed = trace::read(&options.trace, options.format, options.ids, |record| {
-        if let Record::Access(access) | Record::Span(access, _) = record {
+        for access in record.references() {
             hierarchy.refer(&access);
             accesses += 1;
         }

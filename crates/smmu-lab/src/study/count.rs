@@ -156,23 +156,15 @@ fn hash_beside<T>(work: impl FnOnce(&mut Hits) -> T) -> (T, Fnv64) {
 }
 
 fn outcome(contexts: &[Context], tagged_by: TaggedBy, ids: Ids, hits: Fnv64) -> Outcome {
-    let mut outcome = Outcome {
-        total: Tally::default(),
-        by_context: BTreeMap::new(),
-        by_size: BTreeMap::new(),
-        hit_index_fnv64: hits,
-        invalidations: 0,
-        dropped: 0,
-    };
-    for (number, context) in contexts.iter().enumerate().filter(|(_, one)| one.references > 0) {
-        let name = tagged_by.name(&packed::access((number as u32) << 16, ids));
-        let (hits, misses) = (context.hits, context.references - context.hits);
-        let tally = Tally { hits, misses, ..Tally::default() };
-        outcome.total.add(&tally);
-        outcome.by_context.entry(name).or_default().add(&tally);
-    }
-    if outcome.total.references() > 0 {
-        outcome.by_size.insert(12, outcome.total);
-    }
-    outcome
+    let used = contexts.iter().enumerate().filter(|(_, context)| context.references > 0);
+    let tallies: Vec<_> = used
+        .map(|(number, context)| {
+            let name = tagged_by.name(&packed::access((number as u32) << 16, ids));
+            let misses = context.references - context.hits;
+            (name, Tally { hits: context.hits, misses, ..Tally::default() })
+        })
+        .collect();
+    // Every page of a packed trace has 4 KiB.
+    let outcome = Outcome::new(tallies.into_iter(), std::iter::empty(), hits);
+    Outcome { by_size: BTreeMap::from([(12, outcome.total)]), ..outcome }
 }

@@ -108,7 +108,7 @@ impl Tally {
         }
     }
 
-    pub(crate) fn add(&mut self, other: &Self) {
+    fn add(&mut self, other: &Self) {
         self.hits += other.hits;
         self.misses += other.misses;
         self.causes.iter_mut().zip(other.causes).for_each(|(sum, more)| *sum += more);
@@ -161,17 +161,10 @@ impl Study {
 
     /// Takes a record of the trace; hands over the tag of every page that it touches.
     pub fn take(&mut self, record: &Record, mut touched: impl FnMut(u64)) {
-        match *record {
-            Record::Access(access) => touched(self.refer(&access)),
-            Record::Span(access, bytes) => {
-                let first = access.iova >> 12;
-                let last = access.iova.saturating_add(bytes.max(1) - 1) >> 12;
-                for page in first..=last {
-                    touched(self.refer(&Access { iova: page << 12, ..access }));
-                }
-            }
-            Record::Forget(forget) => self.forget(&forget),
+        if let Record::Forget(forget) = record {
+            self.forget(forget);
         }
+        record.references().for_each(|access| touched(self.refer(&access)));
     }
 
     /// One reference; gives its tag.
@@ -215,21 +208,13 @@ impl Study {
     /// What was counted.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
-        let mut outcome = Outcome {
-            total: Tally::default(),
-            by_context: BTreeMap::new(),
-            by_size: BTreeMap::new(),
-            hit_index_fnv64: self.hit_index,
+        let contexts = self.contexts.names().iter().copied().zip(self.by_context.iter().copied());
+        let sizes = (12..).zip(self.by_size);
+        Outcome {
             invalidations: self.invalidations,
             dropped: self.dropped,
-        };
-        for (&name, tally) in self.contexts.names().iter().zip(&self.by_context) {
-            outcome.total.add(tally);
-            outcome.by_context.insert(name, *tally);
+            ..Outcome::new(contexts, sizes, self.hit_index)
         }
-        let sizes = (12..).zip(&self.by_size).filter(|(_, tally)| tally.references() > 0);
-        outcome.by_size.extend(sizes.map(|(size, tally)| (size, *tally)));
-        outcome
     }
 }
 
@@ -251,6 +236,21 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Tallies of contexts, which make the total, and of sizes; nothing was invalidated.
+    pub(crate) fn new(
+        contexts: impl Iterator<Item = ((u32, u32), Tally)>,
+        sizes: impl Iterator<Item = (u8, Tally)>,
+        hit_index_fnv64: Fnv64,
+    ) -> Self {
+        let (mut total, mut by_context) = (Tally::default(), BTreeMap::<_, Tally>::new());
+        for (name, tally) in contexts {
+            total.add(&tally);
+            by_context.entry(name).or_default().add(&tally);
+        }
+        let by_size = sizes.filter(|(_, tally)| tally.references() > 0).collect();
+        Self { total, by_context, by_size, hit_index_fnv64, invalidations: 0, dropped: 0 }
+    }
+
     /// By the first of the two identifiers of a context: VMID or StreamID.
     #[must_use]
     pub fn by_first(&self) -> BTreeMap<u32, Tally> {

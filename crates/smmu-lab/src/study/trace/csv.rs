@@ -4,7 +4,7 @@
 //! is that of the page; any other is the bytes of the access, which touches pages of 4 KiB. `rw`
 //! is read and has no effect: look-ups are the same.
 
-use super::{Access, PassedOver, Reading, Record};
+use super::{Access, PassedOver, Reading, Record, SPAN_MAX};
 use crate::input::InputError;
 use csv::{ReaderBuilder, StringRecord};
 use std::io::BufRead;
@@ -42,7 +42,15 @@ pub(super) fn read(
             asid: number(3, u16::MAX.into())? as u16,
             ..Access::at(number(4, u64::MAX)?)
         };
-        each(sized(access, number(5, 1 << 52)?));
+        let record = sized(access, number(5, 1 << 52)?);
+        if let Record::Span(_, bytes) = record
+            && bytes > SPAN_MAX
+        {
+            let cause = format!("an access of {bytes} bytes is longer than {SPAN_MAX:#x}");
+            let remedy = "give the size of the page, a power of two, or split the access";
+            return Err(reading.wrong(at, cause, remedy));
+        }
+        each(record);
     }
     Ok(PassedOver(0))
 }
@@ -122,6 +130,7 @@ mod tests {
         };
         check("iova,vmid\n0,1\n0,70000\n", ["t.csv:3: `70000` is no vmid", "decimal"]);
         check("iova,vmdi\n", ["t.csv:1: there is no column `vmdi`", "vmid"]);
+        check("iova,size\n0,0xffffffffffff1\n", ["t.csv:2: an access of", "power of two"]);
         check("vmid\n1\n", ["no column `iova`", "first line"]);
         check("iova,vmid\n1\n", ["t.csv:2", "columns of the header"]);
     }

@@ -59,10 +59,34 @@ pub struct Forget {
 pub enum Record {
     /// An access.
     Access(Access),
-    /// An access of this many bytes, which may touch several pages.
+    /// An access of this many bytes, at most [`SPAN_MAX`], which may touch several pages.
     Span(Access, u64),
     /// An invalidation.
     Forget(Forget),
+}
+
+/// Bytes of the longest access that a trace may have: 1 TiB. Each of its pages is a reference.
+pub const SPAN_MAX: u64 = 1 << 40;
+
+impl Record {
+    /// The references that the record is, one a page; none for an invalidation.
+    pub fn references(&self) -> impl Iterator<Item = Access> + use<> {
+        let (access, pages) = match *self {
+            Self::Access(access) => (Some(access), 0..1),
+            Self::Span(access, bytes) => {
+                let last = access.iova.saturating_add(bytes.max(1) - 1) >> 12;
+                (Some(access), 0..last - (access.iova >> 12) + 1)
+            }
+            Self::Forget(_) => (None, 0..0),
+        };
+        // The first is at the address itself, the others are at the begin of their pages.
+        access.into_iter().flat_map(move |access| {
+            pages.clone().map(move |page| match page {
+                0 => access,
+                _ => Access { iova: ((access.iova >> 12) + page) << 12, ..access },
+            })
+        })
+    }
 }
 
 /// A format of traces.

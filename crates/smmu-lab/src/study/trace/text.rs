@@ -12,7 +12,7 @@
 //! Other lines are passed over, and counted.
 
 use super::csv::number;
-use super::{Access, Forget, PassedOver, Reading, Record};
+use super::{Access, Forget, PassedOver, Reading, Record, SPAN_MAX};
 use crate::input::InputError;
 use std::io::BufRead;
 
@@ -53,7 +53,8 @@ fn record(line: &str) -> Option<Record> {
     }
     if let Some((_, mapped)) = line.split_once("map: IOMMU:") {
         let (first, last) = linux_range(mapped)?;
-        return Some(Record::Span(Access::at(first), last - first + 1));
+        let bytes = (last - first).checked_add(1).filter(|&bytes| bytes <= SPAN_MAX)?;
+        return Some(Record::Span(Access::at(first), bytes));
     }
     let (event, operands) = event(line)?;
     let value = |name: &str| value_of(operands, name);
@@ -165,6 +166,7 @@ mod tests {
         let unmap = "x: unmap: IOMMU: iova=0xfffff000 - 0x100000000 size=4096 unmapped_size=4096";
         assert_eq!(record(unmap), forget(None, None, Some((0xffff_f000, 0xffff_ffff))));
         assert_eq!(record("map: IOMMU: iova=0x5000 - 0x5000 size=0"), None);
+        assert_eq!(record("map: IOMMU: iova=0x0 - 0xffffffffffffffff size=0"), None, "too long");
     }
 
     #[test]
