@@ -81,6 +81,23 @@ fn bad_input_is_told_with_cause_and_remedy() {
 }
 
 #[test]
+fn a_stream_is_a_trace() {
+    let stream = |args: &[&str]| {
+        let mut command = Command::cargo_bin("smmulator").unwrap();
+        command.arg("tlb").args(args).output().unwrap().stdout
+    };
+    let once = stream(&["--stream", "ring1k.c1"]);
+    assert_eq!((once.len(), &once[..8]), (4 << 20, &[0, 0, 0, 0, 1, 0, 0, 0][..]));
+    let twice = stream(&["--stream", "ring1k.c1", "--repeat", "2"]);
+    assert_eq!(twice, [once.clone(), once].concat());
+    let report = json(&["-", "--format", "packed", "--count"], &twice);
+    assert_eq!((&report["references"], &report["misses"]), (&(2 << 20).into(), &1024.into()));
+    let (status, _, stderr) = tlb(&["--stream", "ring2k.c1"], b"");
+    assert_eq!(status, 2);
+    assert!(stderr.contains("no stream `ring2k.c1`") && stderr.contains("zipf64k.c16"), "{stderr}");
+}
+
+#[test]
 fn rows_of_gem5_are_compared() {
     let file = std::env::temp_dir().join(format!("smmulator-rows-{}.json", std::process::id()));
     let row = |hits: u64| {

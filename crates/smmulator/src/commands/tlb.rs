@@ -1,10 +1,12 @@
 //! `smmulator tlb`: TLBs over traces, without tables.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use smmu_lab::study::gem5::{Gem5Policy, load_rows};
 use smmu_lab::study::trace::{Format, Ids};
+use smmu_lab::study::workload::Stream;
 use smmu_lab::study::{Geometry, Index, Options, PolicyKind, Subject, TaggedBy, study};
 
 use crate::exit::{Error, Exit};
@@ -14,7 +16,7 @@ use crate::output;
 #[derive(Args, Debug)]
 pub(crate) struct Tlb {
     /// The trace, plain or packed by gzip or zstd; - for stdin
-    #[arg(required_unless_present = "rows")]
+    #[arg(required_unless_present_any = ["rows", "stream"])]
     trace: Option<PathBuf>,
     /// Format of the trace; without it the name tells
     #[arg(long, value_name = "FORMAT")]
@@ -55,6 +57,12 @@ pub(crate) struct Tlb {
     /// Run the streams and caches that a file of gem5's counts names, and compare
     #[arg(long, value_name = "FILE", conflicts_with = "trace")]
     rows: Option<PathBuf>,
+    /// Write a stream such as zipf64k.c16 as a packed trace to stdout
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["trace", "rows"])]
+    stream: Option<String>,
+    /// How often the stream is written
+    #[arg(long, value_name = "N", default_value = "1", requires = "stream")]
+    repeat: u32,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -131,6 +139,9 @@ impl Tlb {
     pub(crate) fn run(self) -> Result<Exit, Error> {
         if let Some(rows) = &self.rows {
             return self.compare(rows);
+        }
+        if let Some(name) = &self.stream {
+            return self.write_stream(name);
         }
         let report = study(&self.options()?).map_err(|error| {
             let text = error.to_string();
@@ -218,6 +229,20 @@ impl Tlb {
                 help: "choose rr, lru or rand".to_owned(),
             }),
         }
+    }
+
+    fn write_stream(&self, name: &str) -> Result<Exit, Error> {
+        let stream = Stream::named(name).ok_or_else(|| Error::Typed {
+            what: format!("there is no stream `{name}`"),
+            help: format!("choose one of {}", Stream::names().collect::<Vec<_>>().join(", ")),
+        })?;
+        let accesses = stream.accesses();
+        let bytes: Vec<u8> = accesses.iter().flat_map(|word| word.to_le_bytes()).collect();
+        // Bytes as they are: a writer that looks for colours would change them.
+        let mut out = std::io::stdout().lock();
+        (0..self.repeat).try_for_each(|_| out.write_all(&bytes))?;
+        out.flush()?;
+        Ok(Exit::Held)
     }
 
     /// Runs the rows of a file; they hold if every count is gem5's.
