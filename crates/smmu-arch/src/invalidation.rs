@@ -4,7 +4,10 @@
 //! invalidation". A command names a scope here, and every structure has one `invalidate` that
 //! takes it.
 
-use crate::{Asid, ConfigKey, EntryKind, Leaf, StreamId, SubstreamId, TlbEntry, Vmid};
+use crate::{
+    AddressSpace, Asid, ConfigKey, EntryKind, Leaf, StreamId, SubstreamId, TlbEntry, Vmid,
+    WalkEntry,
+};
 
 /// A scope of cached information.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -21,6 +24,15 @@ impl Invalidation {
     pub fn covers_translation(&self, entry: &TlbEntry) -> bool {
         match self {
             Self::Translations(scope) => scope.covers(entry),
+            Self::Configuration(_) => false,
+        }
+    }
+
+    /// Whether a descriptor kept of a walk lies inside the scope.
+    #[must_use]
+    pub fn covers_walk(&self, entry: &WalkEntry) -> bool {
+        match self {
+            Self::Translations(scope) => scope.covers_walk(entry),
             Self::Configuration(_) => false,
         }
     }
@@ -243,7 +255,8 @@ impl TlbScope {
     /// Whether the scope covers an entry.
     #[must_use]
     pub fn covers(&self, entry: &TlbEntry) -> bool {
-        self.covers_space(entry)
+        self.covers_tags(&entry.space, entry.global)
+            && self.covers_stages(entry.space.kind)
             && match (&self.address, self.stages) {
                 (None, _) => true,
                 (Some(range), Stages::Stage2) => {
@@ -253,17 +266,20 @@ impl TlbScope {
             }
     }
 
-    fn covers_space(&self, entry: &TlbEntry) -> bool {
-        let stage = match self.stages {
+    fn covers_stages(&self, kind: EntryKind) -> bool {
+        match self.stages {
             Stages::Both => true,
-            Stages::Stage1 => entry.space.kind.has_stage1(),
-            Stages::Stage2 => entry.space.kind == EntryKind::Stage2,
-        };
-        stage
-            && self.worlds.contains(entry.space.world)
-            && self.vmid.matches(entry.space.vmid)
-            && self.asid.matches(entry.space.asid, entry.global)
-            && !(self.shared_only && entry.space.aset)
+            Stages::Stage1 => kind.has_stage1(),
+            Stages::Stage2 => kind == EntryKind::Stage2,
+        }
+    }
+
+    /// Whether world, VMID, ASID and ASET are among those that the scope names.
+    pub(crate) fn covers_tags(&self, space: &AddressSpace, global: bool) -> bool {
+        self.worlds.contains(space.world)
+            && self.vmid.matches(space.vmid)
+            && self.asid.matches(space.asid, global)
+            && !(self.shared_only && space.aset)
     }
 }
 

@@ -44,6 +44,7 @@ mod ste;
 mod stream_table;
 mod tlb;
 mod transaction;
+mod walk_cache;
 mod why;
 mod world;
 
@@ -93,5 +94,6 @@ pub use tlb::{
     AddressSpace, ConfigEntry, ConfigKey, EntryKind, Epoch, Hit, Structure, TlbEntry, TlbKey,
 };
 pub use transaction::{Access, Direction, Transaction};
+pub use walk_cache::{TABLE_LEVELS, WalkCaches, WalkEntry, WalkKey};
 pub use why::{Stage, Why};
 pub use world::StreamWorld;

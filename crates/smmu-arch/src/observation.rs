@@ -5,7 +5,7 @@
 use crate::{
     AddressSpace, Command, CommandError, CommandQueueId, ConfigKey, Epoch, Event, Fault,
     Invalidation, Pa, PageRequest, PortId, SmmuId, StreamId, Structure, TlbEntry, Transaction,
-    TranslationCompletion, TranslationRequest, Why,
+    TranslationCompletion, TranslationRequest, WalkEntry, Why,
 };
 
 /// Which transaction an observation belongs to.
@@ -83,10 +83,21 @@ pub enum Observation {
     Filled {
         /// Structure.
         structure: Structure,
-        /// Number of the fill, unique in the structure.
+        /// Number of the fill. A copy in a µTLB bears that of the entry it was made from.
         number: u64,
         /// The entry.
         entry: TlbEntry,
+        /// Something valid had to leave for it.
+        evicted: bool,
+    },
+    /// A descriptor of a walk was entered.
+    WalkFilled {
+        /// Structure.
+        structure: Structure,
+        /// Number of the fill, unique in the structure.
+        number: u64,
+        /// The descriptor.
+        entry: WalkEntry,
         /// Something valid had to leave for it.
         evicted: bool,
     },

@@ -4,7 +4,9 @@
 //! (EL1 worlds where stage 2 is implemented), the ASID or the ASET of a global entry, and which
 //! stages it combines. StreamID and SubstreamID are no tags.
 
-use crate::{Asid, Attributes, Leaf, Pa, Permissions, StreamId, StreamWorld, SubstreamId, Vmid};
+use crate::{
+    Asid, Attributes, Leaf, Pa, Permissions, Stage, StreamId, StreamWorld, SubstreamId, Vmid,
+};
 
 /// Which stages an entry combines.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -150,8 +152,19 @@ pub struct Hit {
 /// A structure of an SMMU that remembers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Structure {
+    /// The micro TLB of a port.
+    MicroTlb,
     /// The main TLB, shared by all ports.
     MainTlb,
+    /// The IPA TLB: leaf descriptors of stage 2, met by nested walks.
+    IpaTlb,
+    /// The walk cache of one level: table descriptors of a stage.
+    WalkCache {
+        /// Stage.
+        stage: Stage,
+        /// Level of the descriptors, -1 to 2.
+        level: i8,
+    },
     /// The STE cache.
     SteCache,
     /// The CD cache.

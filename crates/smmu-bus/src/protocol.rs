@@ -8,7 +8,7 @@
 use smmu_arch::{
     AtcInv, BroadcastTlbi, CommandQueueId, ConfigEntry, ConfigKey, ConfigScope, Epoch, Fault, Hit,
     Pa, PortId, PriResp, Promise, StallTicket, Structure, TlbEntry, TlbKey, TlbScope, Transaction,
-    TranslationCompletion, TranslationRequest, Why,
+    TranslationCompletion, TranslationRequest, WalkEntry, WalkKey, Why,
 };
 
 /// Something that takes steps.
@@ -92,12 +92,32 @@ pub enum Request {
         /// Key.
         key: ConfigKey,
     },
+    /// Look up, in all structures that shorten a walk, the descriptor from which it may go on.
+    LookUpWalk {
+        /// Key.
+        key: WalkKey,
+    },
     /// Enter a translation, unless an invalidation since `begin` covers it.
     Fill {
         /// Structure.
         structure: Structure,
         /// Entry.
         entry: TlbEntry,
+        /// Epoch at which the transaction began.
+        begin: Epoch,
+    },
+    /// Enter a descriptor of a walk, unless an invalidation since `begin` covers it.
+    FillWalk {
+        /// Descriptor.
+        entry: WalkEntry,
+        /// Epoch at which the transaction began.
+        begin: Epoch,
+    },
+    /// Copy what the main TLB holds for a key into the µTLB of the port, unless an invalidation
+    /// since `begin` covers it.
+    Promote {
+        /// Key.
+        key: TlbKey,
         /// Epoch at which the transaction began.
         begin: Epoch,
     },
@@ -250,6 +270,8 @@ pub enum Answer {
     Aborted,
     /// What a look-up found.
     Hit(Option<Hit>),
+    /// The descriptor that a look-up for a walk found.
+    Walk(Option<WalkEntry>),
     /// What a look-up of configuration found.
     Configuration(Option<[u64; 8]>),
     /// An entry was made with this number, or an invalidation overtook it (`None`).

@@ -1,4 +1,4 @@
-//! What an SMMU remembers: the main TLB and the STE and CD caches.
+//! What an SMMU remembers: TLBs, walk caches, and the STE and CD caches.
 //!
 //! Every structure has a look-up, a fill and one `invalidate` that takes a scope of `smmu-arch`.
 //! They hold no rule of their own about what a scope covers: they ask the scope, and only arrange
@@ -57,11 +57,12 @@ mod config;
 mod log;
 pub mod policy;
 mod tlb;
+mod walk;
 
 pub use array::{Array, Found};
 pub use config::{ConfigCache, ConfigFill};
 pub use log::InvalidationLog;
 pub use tlb::{
-    Context, Evicted, Fill, GeometryError, IndexFunction, Replacement, Resident, Tlb, TlbGeometry,
-    TlbShape,
+    Context, Evicted, Fill, GeometryError, IndexFunction, Resident, Tlb, TlbGeometry, TlbShape,
 };
+pub use walk::{WalkCache, WalkFill};

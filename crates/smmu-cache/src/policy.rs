@@ -4,6 +4,7 @@
 //! only where all ways are valid, and is told of every hit and fill. What the policies of gem5 do
 //! is its SMMUv3 model's (src/dev/arm/smmu_v3_caches.cc, v24.0).
 
+mod memory;
 mod random;
 mod recency;
 mod turns;
@@ -15,21 +16,27 @@ pub use turns::{RoundRobin, RoundRobinPerCache};
 use thiserror::Error;
 
 /// Which way of a full set goes. Sets and ways are numbered from 0.
+///
+/// A policy is shared: look-ups tell of hits without a lock, and of two at the same moment one may
+/// be forgotten. Fills and victims are the owner's, one by one.
 pub trait Policy {
+    /// Whether [`hit`](Self::hit) remembers anything.
+    const REMEMBERS_HITS: bool = false;
+
     /// A look-up has found its entry in this way. What is not remembered costs nothing.
     #[inline]
-    fn hit(&mut self, set: usize, way: usize) {
+    fn hit(&self, set: usize, way: usize) {
         let _ = (set, way);
     }
 
     /// An entry was put into this way.
     #[inline]
-    fn filled(&mut self, set: usize, way: usize) {
+    fn filled(&self, set: usize, way: usize) {
         let _ = (set, way);
     }
 
     /// The way that goes. Every way of the set is valid.
-    fn victim(&mut self, set: usize) -> usize;
+    fn victim(&self, set: usize) -> usize;
 }
 
 /// Sets and ways of a structure.
@@ -69,7 +76,7 @@ pub enum PolicyKind {
 }
 
 /// A policy that a shape cannot have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
 #[error("tree-PLRU needs a power of two of ways up to 64, not {0}")]
 pub struct NoTree(pub usize);
 
@@ -141,19 +148,30 @@ impl AnyPolicy {
     }
 }
 
+impl AnyPolicy {
+    /// Whether it must be told of hits.
+    #[must_use]
+    pub fn remembers_hits(&self) -> bool {
+        fn of<P: Policy>(_: &P) -> bool {
+            P::REMEMBERS_HITS
+        }
+        each!(self, policy => of(policy))
+    }
+}
+
 impl Policy for AnyPolicy {
     #[inline]
-    fn hit(&mut self, set: usize, way: usize) {
+    fn hit(&self, set: usize, way: usize) {
         each!(self, policy => policy.hit(set, way));
     }
 
     #[inline]
-    fn filled(&mut self, set: usize, way: usize) {
+    fn filled(&self, set: usize, way: usize) {
         each!(self, policy => policy.filled(set, way));
     }
 
     #[inline]
-    fn victim(&mut self, set: usize) -> usize {
+    fn victim(&self, set: usize) -> usize {
         each!(self, policy => policy.victim(set))
     }
 }

@@ -6,9 +6,10 @@ mod common;
 use common::{Step, log_scope, spaces, steps};
 use proptest::prelude::*;
 use smmu_arch::{ConfigEntry, ConfigKey, ConfigScope, Pa, StreamId, SubstreamId, TlbEntry, TlbKey};
+use smmu_cache::policy::PolicyKind;
 use smmu_cache::{
-    ConfigCache, ConfigFill, Context, Fill, IndexFunction, InvalidationLog, Replacement, Tlb,
-    TlbGeometry, TlbShape,
+    ConfigCache, ConfigFill, Context, Fill, IndexFunction, InvalidationLog, Tlb, TlbGeometry,
+    TlbShape,
 };
 
 /// Same tags, same page: a fill of one replaces the other.
@@ -103,15 +104,26 @@ fn geometry() -> impl Strategy<Value = TlbGeometry> {
     ]);
     let index = prop_oneof![Just(IndexFunction::Page), Just(IndexFunction::PageXorTags)];
     let replacement = prop_oneof![
-        Just(Replacement::RoundRobin),
-        any::<u64>().prop_map(|seed| Replacement::Random { seed }),
+        prop::sample::select(vec![
+            PolicyKind::RoundRobin,
+            PolicyKind::RoundRobinPerCache,
+            PolicyKind::Lru,
+            PolicyKind::Gem5Lru,
+            PolicyKind::TreePlru,
+            PolicyKind::Rrip,
+        ]),
+        any::<u64>().prop_map(|seed| PolicyKind::Random { seed }),
     ];
-    (shapes, index, replacement).prop_map(|((entries, ways), index, replacement)| TlbGeometry {
-        entries,
-        ways,
-        index,
-        replacement,
-    })
+    let partitions = prop::sample::select(vec![1, 1, 2, 4]);
+    (shapes, index, replacement, partitions)
+        .prop_map(|((entries, ways), index, replacement, partitions)| TlbGeometry {
+            entries,
+            ways,
+            index,
+            replacement,
+            partitions,
+        })
+        .prop_filter("partitions and tree fit the ways", |geometry| geometry.policy().is_ok())
 }
 
 proptest! {

@@ -2,10 +2,11 @@
 
 use smmu_arch::{
     AddressScope, AddressSpace, Asid, AsidMatch, Attributes, EntryKind, Granule, Leaf, Pa,
-    Permissions, Stages, StreamWorld, TlbEntry, TlbScope, Vmid, VmidMatch,
+    Permissions, Stages, StreamWorld, TlbEntry, TlbKey, TlbScope, Vmid, VmidMatch,
 };
+use smmu_cache::policy::PolicyKind;
 use smmu_cache::{
-    ConfigCache, ConfigFill, Context, Fill, IndexFunction, InvalidationLog, Replacement, Tlb,
+    Array, ConfigCache, ConfigFill, Context, Fill, IndexFunction, InvalidationLog, Tlb,
     TlbGeometry, TlbShape,
 };
 
@@ -61,9 +62,8 @@ fn tlbi(vmid: u16, asid: AsidMatch, addresses: Option<(u64, u64)>) -> TlbScope {
 }
 
 fn on_every_shape(rule: impl Fn(&Tlb)) {
-    let geometry = |ways, index| {
-        TlbGeometry { entries: 1024, ways, index, replacement: Replacement::RoundRobin }.into()
-    };
+    let geometry =
+        |ways, index| TlbGeometry { entries: 1024, ways, index, ..TlbGeometry::default() }.into();
     let shapes = [
         TlbShape::Unbounded,
         geometry(16, IndexFunction::Page),
@@ -228,4 +228,71 @@ fn a_configuration_fill_that_a_cfgi_overtook_is_dropped() {
     assert_eq!(cache.fill(&entry(1), begin, &log), ConfigFill::Overtaken);
     assert_eq!(cache.fill(&entry(2), begin, &log), ConfigFill::Filled { evicted: None });
     assert_eq!(cache.fill(&entry(1), log.now(), &log), ConfigFill::Filled { evicted: None });
+}
+
+/// Whatever the policy, a TLB hits where an array of tags with the same policy does.
+#[test]
+fn a_policy_replaces_in_a_tlb_as_it_does_in_an_array() {
+    let policies = [
+        PolicyKind::RoundRobin,
+        PolicyKind::RoundRobinPerCache,
+        PolicyKind::Lru,
+        PolicyKind::Gem5Lru,
+        PolicyKind::TreePlru,
+        PolicyKind::Random { seed: 5 },
+        PolicyKind::Gem5Random { seed: 5 },
+        PolicyKind::Rrip,
+    ];
+    let at = space(EntryKind::Stage1, 1, 1);
+    for replacement in policies {
+        let geometry = TlbGeometry { entries: 32, ways: 4, replacement, ..TlbGeometry::default() };
+        let shape = geometry.shape().unwrap();
+        let mut array = Array::<4, _>::new(shape, replacement.policy(shape).unwrap());
+        let (tlb, log) = (Tlb::new(geometry.into()).unwrap(), InvalidationLog::new());
+        let mut context = Context::new(at);
+        let mut seed = 1u64;
+        for step in 0..4000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let page = (seed >> 40) % 48;
+            let hit = tlb.look_up(&mut context, page << 12).is_some();
+            assert_eq!(hit, array.look_up(page as usize % 8, page + 1), "{replacement:?} {step}");
+            if !hit {
+                array.store(page as usize % 8, page + 1);
+                tlb.fill(&entry(at, page << 12, KIB_4, KIB_4), log.now(), &log);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_vmid_fills_its_own_ways_and_takes_none_of_anothers() {
+    let geometry = TlbGeometry { entries: 32, ways: 8, partitions: 4, ..TlbGeometry::default() };
+    let (tlb, log) = (Tlb::new(geometry.into()).unwrap(), InvalidationLog::new());
+    let fill = |vmid, page: u64| {
+        let entry = entry(space(EntryKind::Combined, vmid, 0), page << 12, KIB_4, KIB_4);
+        tlb.fill(&entry, log.now(), &log)
+    };
+    (0..8).for_each(|page| assert!(matches!(fill(1, page), Fill::Filled { evicted: None, .. })));
+    let evicted = |fill| matches!(fill, Fill::Filled { evicted: Some(_), .. });
+    assert!((0..100).all(|page| evicted(fill(2, page)) == (page >= 8)));
+    assert!((0..8).all(|page| found(&tlb, space(EntryKind::Combined, 1, 0), page << 12)));
+    assert!((8..16).all(|page| evicted(fill(5, page))), "VMID 5 shares the part of VMID 1");
+}
+
+#[test]
+fn a_copy_bears_the_number_of_its_original() {
+    let (main, log) = (Tlb::new(TlbShape::Unbounded).unwrap(), InvalidationLog::new());
+    let at = space(EntryKind::Stage1, 1, 1);
+    hold(&main, &entry(at, 0, MIB_2, MIB_2));
+    hold(&main, &entry(at, 0x1000, KIB_4, KIB_4));
+    on_every_shape(|micro| {
+        let key = |input| TlbKey { space: at, input };
+        let (number, entry) = main.entry(&key(0x1234)).expect("held");
+        assert_eq!((number, entry.size_log2), (2, KIB_4));
+        assert!(matches!(micro.copy(number, &entry, log.now(), &log), Fill::Filled { .. }));
+        assert_eq!(micro.look_up(&mut Context::new(at), 0x1234).map(|hit| hit.fill), Some(2));
+        assert_eq!(micro.entry(&key(0x1fff)).map(|(number, _)| number), Some(2));
+        assert!(micro.entry(&key(0x2000)).is_none());
+    });
+    assert_eq!(main.entry(&TlbKey { space: at, input: 0x2000 }).map(|(n, _)| n), Some(1));
 }

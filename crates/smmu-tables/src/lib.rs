@@ -66,6 +66,6 @@ pub use build::{
 pub use context::{CdLocation, ContextTable};
 pub use stream::{SteLocation, StreamTable};
 pub use walk::{
-    UpdatingAnswer, UpdatingStep, UpdatingWalk, Walk, WalkAnswer, WalkStep, Walked, lookup_input,
-    run,
+    CachedAnswer, CachedStep, CachedWalk, UpdatingAnswer, UpdatingStep, UpdatingWalk, Walk,
+    WalkAnswer, WalkStep, Walked, lookup_input, run,
 };

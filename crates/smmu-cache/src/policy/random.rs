@@ -1,6 +1,7 @@
 //! Policies that draw.
 
 use super::{Policy, Shape};
+use parking_lot::Mutex;
 use rand_mt::Mt64;
 
 /// A generator of 64-bit words.
@@ -59,24 +60,30 @@ impl Draw for MersenneTwister {
 
 /// Any way, drawn from a generator of the structure's own: the same seed and history give the same
 /// victims.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Random<G> {
     ways: usize,
-    generator: G,
+    generator: Mutex<G>,
+}
+
+impl<G: Clone> Clone for Random<G> {
+    fn clone(&self) -> Self {
+        Self { ways: self.ways, generator: Mutex::new(self.generator.lock().clone()) }
+    }
 }
 
 impl<G> Random<G> {
     /// Draws from `generator`.
     #[must_use]
     pub fn new(shape: Shape, generator: G) -> Self {
-        Self { ways: shape.ways, generator }
+        Self { ways: shape.ways, generator: Mutex::new(generator) }
     }
 }
 
 impl<G: Draw> Policy for Random<G> {
     #[inline]
-    fn victim(&mut self, _: usize) -> usize {
-        self.generator.way(self.ways)
+    fn victim(&self, _: usize) -> usize {
+        self.generator.lock().way(self.ways)
     }
 }
 
@@ -98,8 +105,8 @@ mod tests {
         for ways in [1, 3, 4, 32] {
             let shape = Shape { sets: 1, ways };
             let mut seen = vec![0; ways];
-            let mut policy = Random::new(shape, SplitMix64(7));
-            let mut twister = Random::new(shape, MersenneTwister::new(7));
+            let policy = Random::new(shape, SplitMix64(7));
+            let twister = Random::new(shape, MersenneTwister::new(7));
             (0..1000).for_each(|_| {
                 seen[policy.victim(0)] += 1;
                 seen[twister.victim(0)] += 1;

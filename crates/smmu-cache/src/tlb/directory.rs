@@ -84,6 +84,12 @@ impl Record {
         *span = (*span).max(reach(entry) as u8);
     }
 
+    /// Sizes ever held, log2 of bytes, the smallest first.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = u32> + use<> {
+        let sizes = self.sizes;
+        (0..SIZES as u32).filter(move |bit| sizes >> bit & 1 != 0).map(|bit| SIZE_MIN + bit)
+    }
+
     /// Where the entries lie that `range` may cover, or `None` when it is quicker to look at all.
     pub(super) fn windows(&self, range: &AddressScope) -> Option<Windows> {
         let (low, high) = (range.first.min(range.last), range.first.max(range.last));

@@ -1,6 +1,6 @@
 //! The shape of a TLB, as a machine file gives it.
 
-use crate::policy::Shape;
+use crate::policy::{AnyPolicy, NoTree, PolicyKind, Shape};
 use smmu_arch::{Asid, Vmid};
 use thiserror::Error;
 
@@ -35,7 +35,10 @@ pub struct TlbGeometry {
     /// How the set is found.
     pub index: IndexFunction,
     /// Which way goes when no way of the set is free.
-    pub replacement: Replacement,
+    pub replacement: PolicyKind,
+    /// Parts that the ways of a set are divided into, 1 for none: an entry goes into the part
+    /// VMID modulo parts. Look-ups ask all ways.
+    pub partitions: u32,
 }
 
 impl Default for TlbGeometry {
@@ -45,7 +48,8 @@ impl Default for TlbGeometry {
             entries: 2048,
             ways: 4,
             index: IndexFunction::Page,
-            replacement: Replacement::RoundRobin,
+            replacement: PolicyKind::RoundRobin,
+            partitions: 1,
         }
     }
 }
@@ -71,19 +75,6 @@ impl IndexFunction {
     }
 }
 
-/// Which way of a full set is replaced. Ways that hold nothing valid always go first, the lowest
-/// of them at once.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Replacement {
-    /// Each set's ways in turn.
-    RoundRobin,
-    /// Drawn from a generator of the TLB's own: the same seed and history give the same victims.
-    Random {
-        /// Start of the generator.
-        seed: u64,
-    },
-}
-
 /// A geometry that cannot be built.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
 pub enum GeometryError {
@@ -98,6 +89,17 @@ pub enum GeometryError {
         /// Ways asked for.
         ways: u32,
     },
+    /// The partitions do not divide the ways.
+    #[error("{ways} ways cannot be divided into {partitions} partitions")]
+    Partitions {
+        /// Ways of a set.
+        ways: usize,
+        /// Partitions asked for.
+        partitions: u32,
+    },
+    /// The policy cannot have so many ways.
+    #[error(transparent)]
+    Policy(#[from] NoTree),
 }
 
 impl TlbGeometry {
@@ -117,6 +119,27 @@ impl TlbGeometry {
         }
         Ok(Shape { sets: sets as usize, ways: ways as usize })
     }
+
+    /// Sets and ways as the policy sees them, to which each partition of a set is a set.
+    ///
+    /// # Errors
+    /// Those of [`Self::shape`], and partitions that do not divide the ways.
+    pub fn partition_shape(&self) -> Result<Shape, GeometryError> {
+        let (Shape { sets, ways }, partitions) = (self.shape()?, self.partitions);
+        let parts = partitions as usize;
+        if parts == 0 || !ways.is_multiple_of(parts) {
+            return Err(GeometryError::Partitions { ways, partitions });
+        }
+        Ok(Shape { sets: sets * parts, ways: ways / parts })
+    }
+
+    /// The replacement policy.
+    ///
+    /// # Errors
+    /// Those of [`Self::partition_shape`], and a tree over ways that are no power of two.
+    pub fn policy(&self) -> Result<AnyPolicy, GeometryError> {
+        Ok(self.replacement.policy(self.partition_shape()?)?)
+    }
 }
 
 #[cfg(test)]
@@ -132,5 +155,23 @@ mod tests {
         assert_eq!(check(0, 0), Err(GeometryError::Entries(0)));
         assert_eq!(check(48, 4), Err(GeometryError::Sets { entries: 48, ways: 4 }));
         assert_eq!(check(4, 8), Err(GeometryError::Sets { entries: 4, ways: 8 }));
+    }
+
+    #[test]
+    fn partitions_divide_the_ways() {
+        let geometry = |partitions, replacement| TlbGeometry {
+            entries: 96,
+            ways: 12,
+            partitions,
+            replacement,
+            ..TlbGeometry::default()
+        };
+        let shape = |partitions| geometry(partitions, PolicyKind::Lru).partition_shape();
+        assert_eq!(shape(3), Ok(Shape { sets: 24, ways: 4 }));
+        assert_eq!(shape(5), Err(GeometryError::Partitions { ways: 12, partitions: 5 }));
+        assert_eq!(shape(0), Err(GeometryError::Partitions { ways: 12, partitions: 0 }));
+        assert!(geometry(3, PolicyKind::TreePlru).policy().is_ok());
+        let no_tree = geometry(1, PolicyKind::TreePlru).policy().err();
+        assert_eq!(no_tree, Some(GeometryError::Policy(NoTree(12))));
     }
 }

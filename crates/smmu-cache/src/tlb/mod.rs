@@ -15,6 +15,7 @@ mod space;
 #[cfg(test)]
 mod tests;
 mod unbounded;
+mod victims;
 mod words;
 
 use std::sync::Arc;
@@ -22,17 +23,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
-use smmu_arch::{AddressSpace, Epoch, Hit, TlbEntry, TlbScope};
+use smmu_arch::{AddressSpace, Epoch, Hit, TlbEntry, TlbKey, TlbScope};
 
 use crate::InvalidationLog;
+use crate::policy::Shape;
 use directory::Directory;
 use sets::Sets;
 use slots::Slots;
 use space::{Space, SpaceTag};
 use words::Found;
 
-pub use geometry::{GeometryError, IndexFunction, Replacement, TlbGeometry, TlbShape};
+pub use geometry::{GeometryError, IndexFunction, TlbGeometry, TlbShape};
 pub use space::Context;
+pub(crate) use victims::Victims;
 
 /// What became of a fill of a [`Tlb`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -97,13 +100,59 @@ struct Numbered {
 /// has to be refreshed.
 #[derive(Debug)]
 pub struct Tlb {
-    /// `None` for a TLB that forgets nothing: its lines hang on the address spaces.
-    sets: Option<Sets>,
+    store: Store,
     /// Changes when a number of an address space is retired: contexts must be resolved anew.
     generation: CachePadded<AtomicU64>,
     /// Global entries are used in their own ASID only.
     by_asid: bool,
     ledger: Mutex<Ledger>,
+}
+
+/// Where the lines are.
+#[derive(Clone, Debug)]
+enum Store {
+    /// In sets of ways.
+    Sets(Lines),
+    /// The same, and the policy hears of hits.
+    Watched(Lines),
+    /// On the address spaces: a TLB that forgets nothing.
+    Spaces,
+}
+
+impl Store {
+    fn new(shape: TlbShape) -> Result<Self, GeometryError> {
+        let TlbShape::SetAssociative(geometry) = shape else { return Ok(Self::Spaces) };
+        let Shape { sets, ways } = geometry.shape()?;
+        let victims = Victims::new(&geometry)?;
+        let lines = Lines { sets: Sets::new(sets as u32, ways as u32), victims };
+        let watched = lines.victims.remember_hits();
+        Ok(if watched { Self::Watched(lines) } else { Self::Sets(lines) })
+    }
+
+    fn lines(&self) -> Option<&Lines> {
+        match self {
+            Self::Sets(lines) | Self::Watched(lines) => Some(lines),
+            Self::Spaces => None,
+        }
+    }
+}
+
+/// Sets of ways, and which of them goes.
+#[derive(Clone, Debug)]
+struct Lines {
+    sets: Sets,
+    victims: Victims,
+}
+
+impl Lines {
+    /// The policy hears that a look-up of `input` has hit in `space`; tells whether it did.
+    fn tell(&self, space: &Space, input: u64) -> bool {
+        let place = self.sets.place_of(space, input);
+        if let Some((set, way)) = place {
+            self.victims.hit(set, way);
+        }
+        place.is_some()
+    }
 }
 
 /// What writers know.
@@ -135,18 +184,15 @@ impl Tlb {
 
     /// With fewer numbers for address spaces than a tag has room for.
     fn with_space_ids(shape: TlbShape, id_max: u32) -> Result<Self, GeometryError> {
-        let (index, sets, slots) = match shape {
-            TlbShape::Unbounded | TlbShape::UnboundedByAsid => (IndexFunction::Page, None, None),
-            TlbShape::SetAssociative(geometry) => {
-                let shape = geometry.shape()?;
-                let (sets, ways) = (shape.sets as u32, shape.ways as u32);
-                let slots = Slots::new(shape, geometry.replacement);
-                (geometry.index, Some(Sets::new(sets, ways)), Some(slots))
-            }
+        let index = match shape {
+            TlbShape::SetAssociative(geometry) => geometry.index,
+            TlbShape::Unbounded | TlbShape::UnboundedByAsid => IndexFunction::Page,
         };
+        let store = Store::new(shape)?;
+        let slots = store.lines().map(|lines| Slots::new(lines.sets.slots()));
         let directory = Directory::new(index, id_max);
         Ok(Self {
-            sets,
+            store,
             generation: CachePadded::new(AtomicU64::new(first_generation())),
             by_asid: shape == TlbShape::UnboundedByAsid,
             ledger: Mutex::new(Ledger { directory, slots, fills: 0, ids: Vec::new() }),
@@ -180,6 +226,21 @@ impl Tlb {
     /// ASID before a global one.
     #[inline(always)]
     pub fn look_up(&self, context: &mut Context, input: u64) -> Option<Hit> {
+        if let Store::Watched(lines) = &self.store {
+            return self.look_up_watched(lines, context, input);
+        }
+        self.look_up_unwatched(context, input)
+    }
+
+    #[inline(never)]
+    fn look_up_watched(&self, lines: &Lines, context: &mut Context, input: u64) -> Option<Hit> {
+        let hit = self.look_up_unwatched(context, input)?;
+        let _ = lines.tell(&context.own, input) || lines.tell(&context.global, input);
+        Some(hit)
+    }
+
+    #[inline(always)]
+    fn look_up_unwatched(&self, context: &mut Context, input: u64) -> Option<Hit> {
         let found = self.find(context, input);
         // Checked after the words were read: had a number been retired and given to another
         // address space before, the new generation would be seen here (the fences in `Sets`
@@ -212,9 +273,9 @@ impl Tlb {
 
     #[inline(always)]
     fn find_in(&self, space: &Space, input: u64) -> Found {
-        match &self.sets {
-            Some(sets) => sets.find(space, input),
-            None => unbounded::find(space, input),
+        match &self.store {
+            Store::Sets(lines) | Store::Watched(lines) => lines.sets.find(space, input),
+            Store::Spaces => unbounded::find(space, input),
         }
     }
 
@@ -223,8 +284,39 @@ impl Tlb {
         self.find_in(space, input)
     }
 
+    /// The entry that answers a look-up with `key`, and the number of its fill. Unlike a look-up
+    /// it takes the writers' lock and is no use of the entry.
+    #[must_use]
+    pub fn entry(&self, key: &TlbKey) -> Option<(u64, TlbEntry)> {
+        if !words::is_canonical(key.input) {
+            return None;
+        }
+        let mut ledger = self.ledger.lock();
+        let held = [false, true].into_iter().find_map(|global| {
+            let id = ledger.directory.find(self.name(&key.space, global))?;
+            ledger.held_at(self.store.lines(), id, key.input)
+        })?;
+        Some((held.number, held.entry))
+    }
+
     /// Holds `entry`, which a transaction made that began at `begin`.
     pub fn fill(&self, entry: &TlbEntry, begin: Epoch, log: &InvalidationLog) -> Fill {
+        self.fill_as(None, entry, begin, log)
+    }
+
+    /// Holds a copy of what another TLB holds as its fill `number`: a hit on it bears that number.
+    pub fn copy(&self, number: u64, entry: &TlbEntry, begin: Epoch, log: &InvalidationLog) -> Fill {
+        self.fill_as(Some(number), entry, begin, log)
+    }
+
+    #[inline(always)]
+    fn fill_as(
+        &self,
+        number: Option<u64>,
+        entry: &TlbEntry,
+        begin: Epoch,
+        log: &InvalidationLog,
+    ) -> Fill {
         if !words::fits(entry) {
             return Fill::Refused;
         }
@@ -237,7 +329,7 @@ impl Tlb {
             Some(id) => id,
             None => self.intern(&mut ledger, name),
         };
-        let (number, evicted) = ledger.place(self.sets.as_ref(), id, entry);
+        let (number, evicted) = ledger.place(self.store.lines(), id, number, entry);
         Fill::Filled { number, evicted }
     }
 
@@ -257,7 +349,7 @@ impl Tlb {
         ledger.directory.collect_covered(scope, &mut ids);
         let one_by_one = scope.address.is_some() || scope.shared_only;
         let dropped = if one_by_one {
-            ids.iter().map(|&id| ledger.drop_within(self.sets.as_ref(), id, scope)).sum()
+            ids.iter().map(|&id| ledger.drop_within(self.store.lines(), id, scope)).sum()
         } else {
             ids.iter().map(|&id| ledger.retire(id)).sum()
         };
@@ -273,7 +365,7 @@ impl Tlb {
     /// entries give theirs up, and if that is not enough everything is forgotten.
     fn make_room(&self, ledger: &mut Ledger, names: &[SpaceTag]) {
         if !ledger.directory.has_room(names) {
-            ledger.reclaim(self.sets.as_ref(), names);
+            ledger.reclaim(self.store.lines(), names);
             self.generation.fetch_add(1, Ordering::SeqCst);
         }
     }
@@ -316,7 +408,7 @@ impl Tlb {
     /// Entries that fit; `None` for a TLB that forgets nothing.
     #[must_use]
     pub fn capacity(&self) -> Option<u32> {
-        self.sets.as_ref().map(|sets| sets.slots() as u32)
+        self.store.lines().map(|lines| lines.sets.slots() as u32)
     }
 }
 
@@ -326,7 +418,7 @@ impl Clone for Tlb {
     fn clone(&self) -> Self {
         let ledger = self.ledger.lock();
         Self {
-            sets: self.sets.clone(),
+            store: self.store.clone(),
             generation: CachePadded::new(AtomicU64::new(first_generation())),
             by_asid: self.by_asid,
             ledger: Mutex::new(ledger.clone()),
@@ -335,14 +427,23 @@ impl Clone for Tlb {
 }
 
 impl Ledger {
-    /// Holds `entry` under the live number `id`; gives the number of the fill.
+    /// Holds `entry` under the live number `id`; gives the number of the fill, which is the next
+    /// unless one is given.
     #[inline]
-    fn place(&mut self, sets: Option<&Sets>, id: u32, entry: &TlbEntry) -> (u64, Option<Evicted>) {
+    fn place(
+        &mut self,
+        lines: Option<&Lines>,
+        id: u32,
+        number: Option<u64>,
+        entry: &TlbEntry,
+    ) -> (u64, Option<Evicted>) {
         self.directory.record_mut(id).announce(entry);
         self.fills += 1;
-        let number = self.fills;
-        let evicted = match (&mut self.slots, sets) {
-            (Some(slots), Some(sets)) => slots.place(sets, &mut self.directory, id, number, entry),
+        let number = number.unwrap_or(self.fills);
+        let evicted = match (&mut self.slots, lines) {
+            (Some(slots), Some(lines)) => {
+                slots.place(lines, &mut self.directory, id, number, entry)
+            }
             _ => {
                 unbounded::place(self.directory.record_mut(id), number, entry);
                 None
@@ -351,9 +452,11 @@ impl Ledger {
         (number, evicted)
     }
 
-    fn drop_within(&mut self, sets: Option<&Sets>, id: u32, scope: &TlbScope) -> u32 {
-        match (&mut self.slots, sets) {
-            (Some(slots), Some(sets)) => slots.invalidate(sets, &mut self.directory, id, scope),
+    fn drop_within(&mut self, lines: Option<&Lines>, id: u32, scope: &TlbScope) -> u32 {
+        match (&mut self.slots, lines) {
+            (Some(slots), Some(lines)) => {
+                slots.invalidate(&lines.sets, &mut self.directory, id, scope)
+            }
             _ => unbounded::invalidate(self.directory.record_mut(id), scope),
         }
     }
@@ -366,6 +469,14 @@ impl Ledger {
         self.directory.retire(id, dead)
     }
 
+    /// The smallest entry of `id` around `input`.
+    fn held_at(&self, lines: Option<&Lines>, id: u32, input: u64) -> Option<Numbered> {
+        match (&self.slots, lines) {
+            (Some(slots), Some(lines)) => slots.held_at(&lines.sets, &self.directory, id, input),
+            _ => unbounded::held_at(self.directory.record(id), input),
+        }
+    }
+
     fn held_by(&self, id: u32) -> Vec<Numbered> {
         match &self.slots {
             Some(slots) => slots.held_by(&self.directory, id),
@@ -373,7 +484,7 @@ impl Ledger {
         }
     }
 
-    fn reclaim(&mut self, sets: Option<&Sets>, names: &[SpaceTag]) {
+    fn reclaim(&mut self, lines: Option<&Lines>, names: &[SpaceTag]) {
         let live = self.directory.live();
         let idle = live.filter(|(_, record)| record.residents == 0).map(|(id, _)| id);
         for id in idle.collect::<Vec<u32>>() {
@@ -383,8 +494,8 @@ impl Ledger {
             return;
         }
         self.directory.reset();
-        if let (Some(slots), Some(sets)) = (&mut self.slots, sets) {
-            slots.clear(sets);
+        if let (Some(slots), Some(lines)) = (&mut self.slots, lines) {
+            slots.clear(&lines.sets);
         }
     }
 }

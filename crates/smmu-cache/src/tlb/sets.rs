@@ -9,6 +9,8 @@ use loom::sync::atomic::{AtomicU64, Ordering, fence};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+use std::ops::Range;
+
 use super::space::Space;
 use super::words::{self, Found, SIZE_MIN};
 
@@ -133,6 +135,19 @@ impl<'a> Set<'a> {
         };
         // The last block may have ways to spare.
         self.first.position(&wanted).or_else(rest).filter(|&way| way < self.ways)
+    }
+
+    /// The first of `ways` whose tag is `wanted`.
+    #[inline]
+    pub(super) fn position_in(
+        &self,
+        ways: Range<usize>,
+        wanted: impl Fn(u64) -> bool,
+    ) -> Option<usize> {
+        if ways.len() == self.ways {
+            return self.position(wanted);
+        }
+        ways.into_iter().find(|&way| wanted(self.tag(way)))
     }
 
     /// The tag in a way.
@@ -279,6 +294,21 @@ impl Sets {
     /// The set that may hold 2^`size` bytes at `input`.
     pub(super) fn set_of(&self, space: &Space, input: u64, size: u32) -> usize {
         set_index(space, input, size, self.sets - 1)
+    }
+
+    /// The set and way that a look-up finds for a canonical `input`, as far as nobody writes.
+    pub(super) fn place_of(&self, space: &Space, input: u64) -> Option<(usize, usize)> {
+        let mut sizes = space.sizes(input);
+        while sizes != 0 {
+            let bit = sizes & sizes.wrapping_neg();
+            let set = self.set_of(space, input, SIZE_MIN + sizes.trailing_zeros());
+            let tag = space.tag | words::page_by_bit(input, bit);
+            if let Some(way) = self.set(set).position(|other| other == tag) {
+                return Some((set, way));
+            }
+            sizes ^= bit;
+        }
+        None
     }
 
     /// What `space` holds at a canonical `input`.

@@ -1,12 +1,13 @@
 //! The writers' side of a set-associative TLB: what each slot was made from, and who goes next.
 
+use std::ops::Range;
+
 use smmu_arch::{TlbEntry, TlbScope};
 
 use super::directory::{Directory, NOWHERE};
-use super::geometry::Replacement;
 use super::sets::{Set, Sets};
-use super::{Evicted, Numbered, words};
-use crate::policy::{Policy, Random, RoundRobin, Shape, SplitMix64};
+use super::victims::Victims;
+use super::{Evicted, Lines, Numbered, words};
 
 /// Neighbours of a slot in the list of its address space.
 #[derive(Clone, Copy, Debug)]
@@ -27,31 +28,16 @@ enum Victim {
     Valid(u32),
 }
 
-/// Policies that need not hear of hits, for look-ups tell the writers nothing.
-#[derive(Clone, Debug)]
-enum Victims {
-    InTurn(RoundRobin),
-    Drawn(Random<SplitMix64>),
-}
-
 /// One record a slot, beside the words that look-ups read.
 #[derive(Clone, Debug)]
 pub(super) struct Slots {
-    victims: Victims,
     links: Vec<Link>,
     held: Vec<Option<Numbered>>,
 }
 
 impl Slots {
-    pub(super) fn new(shape: Shape, replacement: Replacement) -> Self {
-        let slots = shape.sets * shape.ways;
+    pub(super) fn new(slots: usize) -> Self {
         Self {
-            victims: match replacement {
-                Replacement::Random { seed } => {
-                    Victims::Drawn(Random::new(shape, SplitMix64(seed)))
-                }
-                Replacement::RoundRobin => Victims::InTurn(RoundRobin::new(shape)),
-            },
             links: vec![Link { previous: NOWHERE, next: NOWHERE }; slots],
             held: vec![None; slots],
         }
@@ -60,17 +46,20 @@ impl Slots {
     /// Holds `entry` under the live number `id`.
     pub(super) fn place(
         &mut self,
-        sets: &Sets,
+        lines: &Lines,
         directory: &mut Directory,
         id: u32,
         number: u64,
         entry: &TlbEntry,
     ) -> Option<Evicted> {
+        let Lines { sets, victims } = lines;
         let size = u32::from(entry.size_log2);
         let tag = words::tag(id, words::page(entry.input, size));
         let set = sets.set_of(&directory.record(id).space, entry.input, size);
         let ways = sets.set(set);
-        let (way, victim) = self.choose(set, &ways, directory, tag);
+        let allowed = victims.ways_of(entry.space.vmid);
+        let (way, victim) = choose(set, &ways, directory, tag, victims, allowed);
+        victims.filled(set, way);
         let slot = set * sets.ways() + way;
         let evicted = match victim {
             Victim::Valid(_) => self.held[slot].as_ref().map(Evicted::from),
@@ -80,35 +69,6 @@ impl Slots {
         self.held[slot] = Some(Numbered { number, entry: *entry });
         ways.write(way, tag, words::data(entry), number);
         evicted
-    }
-
-    #[inline]
-    fn choose(
-        &mut self,
-        set: usize,
-        ways: &Set<'_>,
-        directory: &Directory,
-        tag: u64,
-    ) -> (usize, Victim) {
-        if let Some(way) = ways.position(|other| other == tag) {
-            return (way, Victim::Same);
-        }
-        let owner = |way: usize| words::space_of(ways.tag(way));
-        // Most ways belong to the one that fills, and that one is live.
-        let id = words::space_of(tag);
-        let is_free =
-            |other| words::space_of(other) != id && !directory.is_live(words::space_of(other));
-        match ways.position(is_free) {
-            Some(way) if owner(way) == 0 => (way, Victim::Empty),
-            Some(way) => (way, Victim::Dead(owner(way))),
-            None => {
-                let way = match &mut self.victims {
-                    Victims::InTurn(policy) => policy.victim(set),
-                    Victims::Drawn(policy) => policy.victim(set),
-                };
-                (way, Victim::Valid(owner(way)))
-            }
-        }
     }
 
     /// Puts a slot into the list of `id`, if it is not there already.
@@ -219,6 +179,20 @@ impl Slots {
         }
     }
 
+    /// The smallest entry of `id` around `input`.
+    pub(super) fn held_at(
+        &self,
+        sets: &Sets,
+        directory: &Directory,
+        id: u32,
+        input: u64,
+    ) -> Option<Numbered> {
+        let sizes = directory.record(id).sizes();
+        sizes
+            .filter_map(|size| self.find(sets, directory, id, input, size))
+            .find_map(|slot| self.held[slot])
+    }
+
     /// The entries of `id`.
     pub(super) fn held_by(&self, directory: &Directory, id: u32) -> Vec<Numbered> {
         let first = Some(directory.record(id).head);
@@ -233,6 +207,34 @@ impl Slots {
         for (slot, held) in self.held.iter_mut().enumerate() {
             sets.set(slot / sets.ways()).clear(slot % sets.ways());
             *held = None;
+        }
+    }
+}
+
+/// The way for a new entry: that of an older copy, a free one of those `allowed`, or a victim.
+#[inline]
+fn choose(
+    set: usize,
+    ways: &Set<'_>,
+    directory: &Directory,
+    tag: u64,
+    victims: &Victims,
+    allowed: Range<usize>,
+) -> (usize, Victim) {
+    if let Some(way) = ways.position(|other| other == tag) {
+        return (way, Victim::Same);
+    }
+    let owner = |way: usize| words::space_of(ways.tag(way));
+    // Most ways belong to the one that fills, and that one is live.
+    let id = words::space_of(tag);
+    let is_free =
+        |other| words::space_of(other) != id && !directory.is_live(words::space_of(other));
+    match ways.position_in(allowed.clone(), is_free) {
+        Some(way) if owner(way) == 0 => (way, Victim::Empty),
+        Some(way) => (way, Victim::Dead(owner(way))),
+        None => {
+            let way = victims.victim(set, &allowed);
+            (way, Victim::Valid(owner(way)))
         }
     }
 }

@@ -60,8 +60,19 @@ pub(super) fn clear(record: &Record) {
     *record.space.lines.write() = Default::default();
 }
 
+/// The smallest entry around `input`.
+pub(super) fn held_at(record: &Record, input: u64) -> Option<Numbered> {
+    let lines = record.space.lines.read();
+    let mut pages = record.sizes().map(|size| words::page(input, size));
+    pages.find_map(|page| lines.get(&page).map(numbered))
+}
+
+fn numbered(line: &Line) -> Numbered {
+    Numbered { number: line.number, entry: line.entry }
+}
+
 /// All entries.
 pub(super) fn held_by(record: &Record) -> Vec<Numbered> {
     let lines = record.space.lines.read();
-    lines.values().map(|line| Numbered { number: line.number, entry: line.entry }).collect()
+    lines.values().map(numbered).collect()
 }

@@ -10,6 +10,7 @@
 //! its leaf, permissions included, before stage 2 looks at the output.
 
 mod attributes;
+mod cached;
 mod entry;
 mod input;
 mod rights;
@@ -17,6 +18,7 @@ mod stage1;
 mod stage2;
 mod update;
 
+pub use cached::{CachedAnswer, CachedStep, CachedWalk};
 pub use input::lookup_input;
 pub use update::{UpdatingAnswer, UpdatingStep, UpdatingWalk};
 

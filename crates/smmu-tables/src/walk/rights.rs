@@ -9,7 +9,7 @@ use smmu_arch::{
 
 /// APTable, PXNTable and UXNTable of the tables passed, gathered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct TableLimits(u8);
+pub(super) struct TableLimits(pub(super) u8);
 
 impl TableLimits {
     pub(super) const NONE: Self = Self(0);

@@ -164,11 +164,11 @@ pub(super) fn stage2(mut pending: Pending, met: Met, word: u64, regime: &Stage2R
 pub struct UpdatingWalk {
     /// As it began: it may have to begin again.
     first: Walk,
-    walk: Walk<Pending>,
+    pub(super) walk: Walk<Pending>,
     /// What the walk came to, once updates are made.
     walked: Option<Walked>,
     updates: Box<Updates>,
-    restarts: u8,
+    pub(super) restarts: u8,
 }
 
 /// What an updating walk is handed.
