@@ -9,7 +9,7 @@ use smmu_arch::{
 };
 use smmu_bus::{DirectCpu, InterruptLine, Memory, Mmio, Outputs, Platform, Ram};
 use smmu_cache::TlbGeometry;
-use smmu_device::{Progress, Smmu, SmmuConfig, StructureSizes};
+use smmu_device::{HierarchySizes, Progress, Smmu, SmmuConfig, StructureSizes};
 use smmu_tables::{Geometry, PageAllocator, Prot, STAGE1_MAIR, Table};
 use std::sync::Arc;
 
@@ -67,6 +67,7 @@ impl Machine {
                 tlb: plan.tlb.into(),
                 ste_cache: Some(64),
                 cd_cache: Some(64),
+                hierarchy: HierarchySizes::default(),
             },
             ports: plan.streams as u16,
             cmdqv: None,

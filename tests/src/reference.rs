@@ -17,7 +17,7 @@ use smmu_arch::{
 use smmu_bus::{Memory, Mmio, Ram};
 use smmu_cache::TlbGeometry;
 use smmu_check::{Allowed, Globals, Reference, Ruling};
-use smmu_device::{Port, Smmu, SmmuConfig, StructureSizes, TranslationOutcome};
+use smmu_device::{HierarchySizes, Port, Smmu, SmmuConfig, StructureSizes, TranslationOutcome};
 use std::sync::Arc;
 
 type Words = [u64; 8];
@@ -265,6 +265,7 @@ impl Case {
                 tlb: TlbGeometry::default().into(),
                 ste_cache: Some(16),
                 cd_cache: Some(16),
+                hierarchy: HierarchySizes::default(),
             },
             ports: 1,
             cmdqv: None,

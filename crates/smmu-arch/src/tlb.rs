@@ -171,6 +171,19 @@ pub enum Structure {
     CdCache,
 }
 
+impl std::fmt::Display for Structure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::MicroTlb => f.write_str("µTLB"),
+            Self::MainTlb => f.write_str("main TLB"),
+            Self::IpaTlb => f.write_str("IPA TLB"),
+            Self::WalkCache { stage, level } => write!(f, "walk cache, {stage} level {level}"),
+            Self::SteCache => f.write_str("STE cache"),
+            Self::CdCache => f.write_str("CD cache"),
+        }
+    }
+}
+
 /// A position in the order of invalidations of one SMMU.
 ///
 /// It grows whenever a scope takes effect. A transaction carries the epoch of its begin; a fill

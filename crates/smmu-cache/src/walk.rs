@@ -223,8 +223,7 @@ impl Store {
 }
 
 fn set_of(shape: Shape, index: IndexFunction, tag: &Tag) -> usize {
-    let mixed = tag.page ^ index.salt(tag.space.asid, tag.space.vmid);
-    mixed as usize & (shape.sets - 1)
+    index.set_of(tag.page, index.salt(tag.space.asid, tag.space.vmid), shape.sets)
 }
 
 #[cfg(test)]

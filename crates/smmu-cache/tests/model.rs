@@ -102,7 +102,11 @@ fn geometry() -> impl Strategy<Value = TlbGeometry> {
         (20, 0),
         (2048, 4),
     ]);
-    let index = prop_oneof![Just(IndexFunction::Page), Just(IndexFunction::PageXorTags)];
+    let index = prop_oneof![
+        Just(IndexFunction::Page),
+        Just(IndexFunction::PageXorTags),
+        Just(IndexFunction::Hash),
+    ];
     let replacement = prop_oneof![
         prop::sample::select(vec![
             PolicyKind::RoundRobin,

@@ -69,6 +69,7 @@ fn on_every_shape(rule: impl Fn(&Tlb)) {
         geometry(16, IndexFunction::Page),
         geometry(0, IndexFunction::Page),
         geometry(16, IndexFunction::PageXorTags),
+        geometry(4, IndexFunction::Hash),
     ];
     shapes.into_iter().for_each(|shape| rule(&Tlb::new(shape).unwrap()));
 }

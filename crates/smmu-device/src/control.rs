@@ -6,6 +6,7 @@ use crate::atos::{AtosLookup, Group, Lookups};
 use crate::command_queue::{CommandConsumer, CommandContext, CommandOutcome, CommandQueues};
 use crate::event_queue::{self, EventQueue};
 use crate::globals::Globals;
+use crate::hierarchy::Hierarchy;
 use crate::notification::{Notification, Notifier};
 use crate::pri_queue::{self, Automatic, PriQueue, Responder};
 use crate::registers::{Busy, GlobalError, RegisterFile};
@@ -41,8 +42,12 @@ pub(crate) struct Control {
 
 impl Control {
     /// After reset.
-    pub(crate) fn new(registers: RegisterFile, cmdqv: Option<CmdqvParam>) -> Self {
-        let globals = Globals::of(&registers);
+    pub(crate) fn new(
+        registers: RegisterFile,
+        cmdqv: Option<CmdqvParam>,
+        hierarchy: Hierarchy,
+    ) -> Self {
+        let globals = Globals::of(&registers, hierarchy);
         Self {
             commands: CommandQueues::new(registers.features(), cmdqv),
             stalls: Stalls::new(registers.features()),

@@ -1,5 +1,6 @@
 //! The registers that a transaction depends on, decoded once.
 
+use crate::hierarchy::Hierarchy;
 use crate::registers::RegisterFile;
 use smmu_arch::registers::{Cr2, Gbpa};
 use smmu_arch::{
@@ -28,12 +29,14 @@ pub(crate) struct Globals {
     pub(crate) check_ats: bool,
     /// IDR0.BTM, and CR2.PTM does not keep translations private: broadcast TLBIs count.
     pub(crate) hears_broadcasts: bool,
+    /// Structures around the main TLB.
+    pub(crate) hierarchy: Hierarchy,
     /// Low VMID bits that CR0.VMW takes out of the comparison of invalidations.
     pub(crate) vmid_ignore: u16,
 }
 
 impl Globals {
-    pub(crate) fn of(registers: &RegisterFile) -> Self {
+    pub(crate) fn of(registers: &RegisterFile, hierarchy: Hierarchy) -> Self {
         let (gbpa, cr2): (Gbpa, Cr2) = (registers.get(), registers.get());
         let features = *registers.features();
         Self {
@@ -47,6 +50,7 @@ impl Globals {
             record_ats: cr2.rec_cfg_ats(),
             check_ats: registers.cr0().atschk(),
             hears_broadcasts: features.btm && !cr2.ptm(),
+            hierarchy,
             vmid_ignore: wildcard_bits(registers.cr0().vmw()),
         }
     }

@@ -9,7 +9,7 @@
 //! use smmu_arch::{Access, Direction, IdRegisters, Iova, Pa, PortId, SmmuId, StreamId, Transaction};
 //! use smmu_bus::Ram;
 //! use smmu_cache::{TlbGeometry, TlbShape};
-//! use smmu_device::{Port, Smmu, SmmuConfig, StructureSizes};
+//! use smmu_device::{HierarchySizes, Port, Smmu, SmmuConfig, StructureSizes};
 //! use std::sync::Arc;
 //!
 //! let smmu = Arc::new(Smmu::new(&SmmuConfig {
@@ -18,7 +18,7 @@
 //!     structures: StructureSizes {
 //!         tlb: TlbGeometry::default().into(),
 //!         ste_cache: Some(64),
-//!         cd_cache: Some(64),
+//!         cd_cache: Some(64), hierarchy: HierarchySizes::default(),
 //!     },
 //!     ports: 1,
 //!     cmdqv: None,
@@ -47,6 +47,7 @@ mod ecmdq;
 mod event_queue;
 mod functional;
 mod globals;
+mod hierarchy;
 mod in_flight;
 mod notification;
 mod pmcg;
@@ -66,6 +67,7 @@ pub use broadcast::BroadcastSync;
 pub use command_queue::{CommandConsumer, CommandOutcome};
 pub use event_queue::{EventOutcome, EventWriter};
 pub use functional::Progress;
+pub use hierarchy::HierarchySizes;
 pub(crate) use notification::Notification;
 pub use notification::{Notifier, NotifyOutcome};
 pub use pmcg::{Metered, Pmcg, PmcgConfig, PmcgEvent, PmcgInterrupt};

@@ -9,7 +9,7 @@ use smmu_arch::registers::{
     PMCG_COUNTERS_MAX, PmcgCfgr, PmcgCr, PmcgEvtyper, PmcgIrqCfg0, PmcgIrqCfg2, PmcgIrqCtrl,
     PmcgRegister,
 };
-use smmu_arch::{Observation, Origin, Pa, StreamId};
+use smmu_arch::{Observation, Origin, Pa, StreamId, Structure};
 use smmu_bus::{Mmio, Observer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -322,7 +322,9 @@ impl<O> Metered<O> {
     fn count(&self, observation: &Observation) {
         let event = match *observation {
             Observation::Began(_) => PmcgEvent::Transaction,
-            Observation::LookedUp { hit: None, .. } => PmcgEvent::TlbMiss,
+            Observation::LookedUp { structure: Structure::MainTlb, hit: None, .. } => {
+                PmcgEvent::TlbMiss
+            }
             Observation::ConfigLookedUp { hit: false, .. } => PmcgEvent::ConfigMiss,
             Observation::Fetched { why, .. } if why.is_walk() => PmcgEvent::WalkAccess,
             Observation::Fetched { why, .. } if why.is_configuration() => PmcgEvent::ConfigAccess,

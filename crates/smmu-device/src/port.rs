@@ -20,7 +20,8 @@ use smmu_arch::{
     Transaction, TransactionId,
 };
 use smmu_bus::{Actor, Answer, Memory, Observer, Request, Step, serve_memory};
-use smmu_tables::{UpdatingWalk, Walk, WalkAnswer, WalkStep};
+use smmu_cache::Tlb;
+use smmu_tables::{Walk, WalkAnswer, WalkStep};
 use std::sync::Arc;
 
 /// Private lines of a port: a direct-mapped copy of the last configurations in use.
@@ -31,6 +32,8 @@ const LINES: usize = 8;
 pub struct Port<O: Observer = ()> {
     smmu: Arc<Smmu>,
     id: PortId,
+    /// Where transactions are looked up first: the port's own TLB, or the main one.
+    tlb: Arc<Tlb>,
     observer: O,
     /// Number of the next transaction.
     number: u64,
@@ -63,7 +66,8 @@ impl<O: Observer> Port<O> {
         let (generation, globals) = (smmu.generation(), smmu.globals());
         let begin = Epoch::default();
         let lines = Default::default();
-        Ok(Self { smmu, id, observer, number: 0, begin, generation, globals, lines })
+        let tlb = Arc::clone(smmu.structures.first(Some(id)));
+        Ok(Self { smmu, id, tlb, observer, number: 0, begin, generation, globals, lines })
     }
 
     /// The SMMU.
@@ -92,14 +96,13 @@ impl<O: Observer> Port<O> {
         memory: &M,
         transaction: &Transaction,
     ) -> TranslationOutcome {
-        let Self { smmu, lines, .. } = self;
+        let Self { smmu, lines, tlb, .. } = self;
         let line = lines[slot(transaction)].as_mut().filter(|line| line.serves(transaction));
         let Some(line) = line else { return self.translate_otherwise(memory, transaction) };
         let Treatment::Translate(regime) = &line.treatment else {
             return self.translate_otherwise(memory, transaction);
         };
         let smmu: &Smmu = smmu;
-        let tlb = &smmu.structures.tlb;
         let key = TlbKey { space: regime.space, input: line.lookup_input(regime, transaction) };
         let needed = line.needed(transaction.access);
         self.begin = smmu.in_flight.enter(self.id, &smmu.structures.log);
@@ -185,7 +188,7 @@ impl<O: Observer> Port<O> {
     fn observe_looked_up(&mut self, transaction: &Transaction, key: &TlbKey, hit: Option<&Hit>) {
         self.observe_configured(transaction, key.space.kind);
         let origin = self.origin();
-        self.observer.observe(&origin, &looked_up(Structure::MainTlb, key, hit));
+        self.observer.observe(&origin, &looked_up(self.globals.hierarchy.first(), key, hit));
     }
 
     /// The same, up to its last look-up of configuration: that of a CD where stage 1 translates.
@@ -254,8 +257,8 @@ impl<O: Observer> Port<O> {
         else {
             unreachable!("the line was looked at");
         };
-        if regime.updates_by_hardware() {
-            return self.walk_updating(memory, transaction);
+        if regime.updates_by_hardware() || self.globals.hierarchy.is_deep() {
+            return self.go_on_by_actor(memory, transaction);
         }
         let mut walk = Walk::new(regime, transaction.iova.0, access_of(transaction, regime));
         let mut answer = WalkAnswer::Start;
@@ -284,30 +287,19 @@ impl<O: Observer> Port<O> {
         }
     }
 
-    /// The same where the walk may have to update descriptors.
+    /// The same where there is more than the main TLB and a walk that only reads.
     #[cold]
     #[inline(never)]
-    fn walk_updating<M: Memory>(
+    fn go_on_by_actor<M: Memory>(
         &mut self,
         memory: &M,
         transaction: &Transaction,
     ) -> TranslationOutcome {
-        let origin = self.origin();
         let line = self.lines[slot(transaction)].as_ref().expect("the line was looked at");
-        let regime = *line.treatment.regime();
-        let walk = Walk::new(&regime, transaction.iova.0, access_of(transaction, &regime));
-        let walked = UpdatingWalk::new(walk).run(&regime, memory, |pa, why| {
-            self.observer.observe(&origin, &Observation::Fetched { pa, why });
-        });
-        let outcome = match walked {
-            Ok(walked) => {
-                let structures = &self.smmu.structures;
-                let (fill, _) = structures.fill(Structure::MainTlb, walked.entry, self.begin);
-                self.observer.observe(&origin, &fill);
-                Ok(granted_by_walk(&regime, &walked))
-            }
-            Err(fault) => Err(Refused::by_policy(fault, &regime, transaction)),
-        };
+        let (begin, globals) = (self.begin, self.globals);
+        let mut translation =
+            Translation::after_first_look_up(*transaction, begin, globals, line.treatment);
+        let outcome = self.run(memory, &mut translation);
         self.settled(transaction, outcome)
     }
 
@@ -382,7 +374,7 @@ impl<O: Observer> Port<O> {
         if self.smmu.generation() != self.generation {
             return;
         }
-        let context = self.smmu.structures.tlb.resolve(&treatment.regime().space);
+        let context = self.tlb.resolve(&treatment.regime().space);
         let transaction = translation.transaction();
         let line = Line::new(transaction, treatment, context, &self.globals);
         self.lines[slot(transaction)] = Some(line);

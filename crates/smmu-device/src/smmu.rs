@@ -6,6 +6,7 @@ use crate::command_queue::CommandContext;
 use crate::control::Control;
 use crate::event_queue;
 use crate::globals::Globals;
+use crate::hierarchy::Hierarchy;
 use crate::in_flight::InFlight;
 use crate::registers::RegisterFile;
 use crate::stalls::Release;
@@ -58,12 +59,13 @@ impl Smmu {
     /// A geometry that no structure can have.
     pub fn new(config: &SmmuConfig) -> Result<Self, GeometryError> {
         let registers = RegisterFile::new(&config.id_registers);
+        let hierarchy = Hierarchy::of(&config.structures.hierarchy);
         Ok(Self {
             id: config.id,
             features: *registers.features(),
-            structures: Structures::new(&config.structures)?,
+            structures: Structures::new(&config.structures, config.ports)?,
             in_flight: InFlight::new(config.ports),
-            control: Mutex::new(Control::new(registers, config.cmdqv)),
+            control: Mutex::new(Control::new(registers, config.cmdqv, hierarchy)),
             parked: Mutex::new(Vec::new()),
         })
     }
@@ -259,7 +261,7 @@ impl Mmio for Smmu {
             _ => {}
         }
         control.registers.finish_gbpa_update();
-        let globals = Globals::of(&control.registers);
+        let globals = Globals::of(&control.registers, control.globals.hierarchy);
         if globals != control.globals {
             control.globals = globals;
             self.structures.outdate_ports();

@@ -1,12 +1,14 @@
 //! What the SMMU remembers, and the answers that need no memory.
 
+use crate::hierarchy::{HierarchySizes, Surroundings};
 use crossbeam::utils::CachePadded;
 use smmu_arch::{
     ConfigEntry, ConfigKey, ConfigScope, Epoch, Hit, Invalidation, Maintenance, Observation,
-    Origin, Structure, TlbEntry, TlbKey, TlbScope,
+    Origin, PortId, Structure, TlbEntry, TlbKey, TlbScope,
 };
 use smmu_bus::{Answer, Observer, Request};
 use smmu_cache::{ConfigCache, ConfigFill, Fill, GeometryError, InvalidationLog, Tlb, TlbShape};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Sizes of the structures of an SMMU.
@@ -18,12 +20,15 @@ pub struct StructureSizes {
     pub ste_cache: Option<u32>,
     /// Entries of the CD cache; `None` is unbounded, 0 keeps nothing.
     pub cd_cache: Option<u32>,
+    /// What is around the main TLB.
+    pub hierarchy: HierarchySizes,
 }
 
 /// The structures and the order of invalidations between them.
 #[derive(Debug)]
 pub(crate) struct Structures {
-    pub(crate) tlb: Tlb,
+    pub(crate) tlb: Arc<Tlb>,
+    surroundings: Surroundings,
     pub(crate) stes: ConfigCache,
     pub(crate) cds: ConfigCache,
     pub(crate) log: InvalidationLog,
@@ -33,11 +38,12 @@ pub(crate) struct Structures {
 }
 
 impl Structures {
-    pub(crate) fn new(sizes: &StructureSizes) -> Result<Self, GeometryError> {
+    pub(crate) fn new(sizes: &StructureSizes, ports: u16) -> Result<Self, GeometryError> {
         let config =
             |entries: Option<u32>| entries.map_or_else(ConfigCache::unbounded, ConfigCache::new);
         Ok(Self {
-            tlb: Tlb::new(sizes.tlb)?,
+            tlb: Arc::new(Tlb::new(sizes.tlb)?),
+            surroundings: Surroundings::new(&sizes.hierarchy, ports)?,
             stes: config(sizes.ste_cache),
             cds: config(sizes.cd_cache),
             log: InvalidationLog::new(),
@@ -65,9 +71,28 @@ impl Structures {
         let mut observe = |observation: Observation| observer.observe(origin, &observation);
         Some(match *request {
             Request::LookUp { structure, key } => {
-                let hit = self.look_up(&key);
+                let hit = self.look_up(structure, origin, &key);
                 observe(looked_up(structure, &key, hit.as_ref()));
                 Answer::Hit(hit)
+            }
+            Request::LookUpWalk { key } => {
+                Answer::Walk(self.surroundings.look_up_walk(&key, observe))
+            }
+            Request::FillWalk { ref entry, begin } => {
+                match self.surroundings.fill_walk(entry, begin, &self.log) {
+                    Some((observation, answer)) => {
+                        observe(observation);
+                        answer
+                    }
+                    None => Answer::Filled(None),
+                }
+            }
+            Request::Promote { ref key, begin } => {
+                let promoted = port_of(origin).and_then(|port| {
+                    self.surroundings.promote(port, &self.tlb, key, begin, &self.log)
+                });
+                promoted.into_iter().for_each(&mut observe);
+                Answer::Done
             }
             Request::LookUpConfig { key } => {
                 let found = self.config_cache(&key).look_up(&key);
@@ -106,8 +131,15 @@ impl Structures {
         })
     }
 
-    fn look_up(&self, key: &TlbKey) -> Option<Hit> {
-        self.tlb.look_up(&mut self.tlb.resolve(&key.space), key.input)
+    fn look_up(&self, structure: Structure, origin: &Origin, key: &TlbKey) -> Option<Hit> {
+        let micro = (structure == Structure::MicroTlb).then(|| port_of(origin)).flatten();
+        let tlb = self.first(micro);
+        tlb.look_up(&mut tlb.resolve(&key.space), key.input)
+    }
+
+    /// Where the transactions of a port are looked up first; without a port, the main TLB.
+    pub(crate) fn first(&self, port: Option<PortId>) -> &Arc<Tlb> {
+        port.and_then(|port| self.surroundings.micro(port)).unwrap_or(&self.tlb)
     }
 
     fn config_cache(&self, key: &ConfigKey) -> &ConfigCache {
@@ -160,7 +192,9 @@ impl Structures {
 
     pub(crate) fn forget(&self, scope: &TlbScope) -> u32 {
         let invalidation = Invalidation::Translations(*scope);
-        self.log.take_effect(&invalidation, || self.tlb.invalidate(scope))
+        self.log.take_effect(&invalidation, || {
+            self.tlb.invalidate(scope) + self.surroundings.forget(scope)
+        })
     }
 
     fn forget_config(&self, scope: &ConfigScope) -> u32 {
@@ -172,6 +206,10 @@ impl Structures {
             dropped
         })
     }
+}
+
+fn port_of(origin: &Origin) -> Option<PortId> {
+    origin.transaction.map(|transaction| transaction.port)
 }
 
 pub(crate) fn looked_up(structure: Structure, key: &TlbKey, hit: Option<&Hit>) -> Observation {

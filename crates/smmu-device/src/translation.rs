@@ -21,7 +21,8 @@ use smmu_arch::{
 };
 use smmu_bus::{Actor, Answer, Request, Step};
 use smmu_tables::{
-    UpdatingAnswer, UpdatingStep, UpdatingWalk, Walk, WalkAnswer, WalkStep, Walked, lookup_input,
+    CachedAnswer, CachedStep, CachedWalk, UpdatingAnswer, UpdatingStep, UpdatingWalk, Walk,
+    WalkAnswer, WalkStep, Walked, lookup_input,
 };
 
 /// A transaction that was let through.
@@ -90,10 +91,15 @@ enum Phase {
     Begin,
     Ste(SteFetch),
     Cd(Box<CdFetch>),
-    LookUp,
+    LookUp(Structure),
+    /// The first look-up was somebody else's, and is over.
+    LookedUp,
     Walk(Walk),
     UpdatingWalk(Box<UpdatingWalk>),
+    CachedWalk(Box<CachedWalk>),
     Fill(Walked),
+    /// A copy of the entry goes to the port's µTLB.
+    Promote(Granted),
     Done,
 }
 
@@ -108,6 +114,18 @@ impl Translation {
     ) -> Self {
         let (phase, treatment) = (Phase::Begin, None);
         Self { transaction, begin, globals, purpose, phase, treatment, overtaken: false }
+    }
+
+    /// A transaction whose configuration is known and whose first look-up has found nothing that
+    /// lets it through.
+    pub(crate) fn after_first_look_up(
+        transaction: Transaction,
+        begin: Epoch,
+        globals: Globals,
+        treatment: Treatment,
+    ) -> Self {
+        let untreated = Self::new(transaction, begin, globals, Purpose::Untranslated);
+        Self { phase: Phase::LookedUp, treatment: Some(treatment), ..untreated }
     }
 
     /// The transaction.
@@ -158,9 +176,8 @@ impl Translation {
             Treatment::Bypass(regime) => Ok(Step::Done(Ok(bypass(input, regime.input_attributes)))),
             Treatment::Translate(_) if self.walks_at_once() => self.walk_at_once(),
             Treatment::Translate(regime) => {
-                self.phase = Phase::LookUp;
                 let key = TlbKey { space: regime.space, input: lookup_input(regime, input) };
-                Ok(Step::Need(Request::LookUp { structure: Structure::MainTlb, key }))
+                Ok(self.look_up(self.globals.hierarchy.first(), key))
             }
         }
     }
@@ -176,13 +193,40 @@ impl Translation {
         matches!(self.purpose, Purpose::Request(_) | Purpose::Lookup(_))
     }
 
+    fn key(&self) -> TlbKey {
+        let regime = translating(&self.treatment);
+        TlbKey { space: regime.space, input: lookup_input(regime, self.transaction.iova.0) }
+    }
+
+    fn look_up(&mut self, structure: Structure, key: TlbKey) -> Step<TranslationOutcome> {
+        self.phase = Phase::LookUp(structure);
+        Step::Need(Request::LookUp { structure, key })
+    }
+
+    /// Granted by what the main TLB holds: a copy of it goes to the µTLB, where there is one.
+    fn promoted(&mut self, granted: Granted) -> Step<TranslationOutcome> {
+        if !self.globals.hierarchy.micro || !self.purpose.is_untranslated() {
+            return Step::Done(Ok(granted));
+        }
+        self.phase = Phase::Promote(granted);
+        Step::Need(Request::Promote { key: self.key(), begin: self.begin })
+    }
+
     /// A hit that the permissions of both stages allow is all. A refusing hit is walked again, so
     /// that the fault is reported as the tables have it now (a choice).
-    fn looked_up(&mut self, hit: Option<Hit>) -> Next {
+    fn looked_up(&mut self, structure: Structure, hit: Option<Hit>) -> Next {
         let regime = translating(&self.treatment);
         let access = access_of(&self.transaction, regime);
         if let Some(hit) = hit.filter(|hit| hit.permissions.allows(access)) {
-            return Ok(Step::Done(Ok(granted_by_hit(regime, &hit))));
+            let granted = granted_by_hit(regime, &hit);
+            return Ok(match structure {
+                Structure::MicroTlb => Step::Done(Ok(granted)),
+                _ => self.promoted(granted),
+            });
+        }
+        if structure == Structure::MicroTlb {
+            let key = self.key();
+            return Ok(self.look_up(Structure::MainTlb, key));
         }
         let walk = Walk::new(regime, self.transaction.iova.0, access);
         self.begin_walk(walk)
@@ -219,6 +263,11 @@ impl Translation {
     /// Begins to walk; where descriptors may have to be updated, apart from all other walks.
     #[inline(always)]
     fn begin_walk(&mut self, walk: Walk) -> Next {
+        if self.globals.hierarchy.walks.any() && !matches!(self.purpose, Purpose::Lookup(_)) {
+            let walk = CachedWalk::new(walk, self.globals.hierarchy.walks);
+            self.phase = Phase::CachedWalk(Box::new(walk));
+            return self.cached_walk(None);
+        }
         if self.updates_descriptors() {
             return self.updating_walk(UpdatingWalk::new(walk), UpdatingAnswer::Start);
         }
@@ -228,16 +277,40 @@ impl Translation {
 
     #[cold]
     fn updating_walk(&mut self, mut walk: UpdatingWalk, answer: UpdatingAnswer) -> Next {
-        let request = match walk.step(translating(&self.treatment), answer) {
+        let step = walk.step(translating(&self.treatment), answer);
+        self.phase = Phase::UpdatingWalk(Box::new(walk));
+        self.updating_step(step)
+    }
+
+    /// A walk that is shortened by what is kept. `None` begins it.
+    #[cold]
+    fn cached_walk(&mut self, answer: Option<Answer>) -> Next {
+        let Phase::CachedWalk(walk) = &mut self.phase else { unreachable!("only called in it") };
+        let answer = match answer {
+            Some(Answer::Walk(found)) => CachedAnswer::Found(found),
+            Some(Answer::Filled(_)) => CachedAnswer::Kept,
+            Some(other) => CachedAnswer::Walk(updating_answer(other)),
+            None => CachedAnswer::Walk(UpdatingAnswer::Start),
+        };
+        match walk.step(translating(&self.treatment), answer) {
+            CachedStep::LookUp(key) => Ok(Step::Need(Request::LookUpWalk { key })),
+            CachedStep::Keep(entry) => {
+                Ok(Step::Need(Request::FillWalk { entry, begin: self.begin }))
+            }
+            CachedStep::Walk(step) => self.updating_step(step),
+        }
+    }
+
+    /// What a walk that may update descriptors says; the phase is that of the walk.
+    fn updating_step(&mut self, step: UpdatingStep) -> Next {
+        Ok(Step::Need(match step {
             UpdatingStep::Read { pa, why } => Request::Read { pa, words: 1, why },
             UpdatingStep::Swap { pa, old, new, why } => {
                 Request::CompareAndSwap { pa, old, new, why }
             }
             UpdatingStep::Done(Ok(walked)) => return self.walked(walked),
             UpdatingStep::Done(Err(fault)) => return self.walk_refused(fault),
-        };
-        self.phase = Phase::UpdatingWalk(Box::new(walk));
-        Ok(Step::Need(request))
+        }))
     }
 
     #[cold]
@@ -253,18 +326,24 @@ impl Translation {
             Phase::Begin => self.start(),
             Phase::Ste(_) => self.ste_step(answer),
             Phase::Cd(_) => self.cd_step(answer),
-            Phase::LookUp => {
+            Phase::LookUp(structure) => {
                 let Answer::Hit(hit) = answer else { unexpected(&answer) };
-                self.looked_up(hit)
+                let structure = *structure;
+                self.looked_up(structure, hit)
             }
+            Phase::LookedUp => self.looked_up(self.globals.hierarchy.first(), None),
             Phase::Walk(_) => self.walk(walk_answer(answer)),
             Phase::UpdatingWalk(walk) => {
                 let walk = UpdatingWalk::clone(walk);
                 self.updating_walk(walk, updating_answer(answer))
             }
+            Phase::CachedWalk(_) => self.cached_walk(Some(answer)),
             Phase::Fill(walked) => {
-                Ok(Step::Done(Ok(granted_by_walk(translating(&self.treatment), walked))))
+                let granted = granted_by_walk(translating(&self.treatment), walked);
+                let held = matches!(answer, Answer::Filled(Some(_)));
+                Ok(if held { self.promoted(granted) } else { Step::Done(Ok(granted)) })
             }
+            Phase::Promote(granted) => Ok(Step::Done(Ok(*granted))),
             Phase::Done => unreachable!("stepped after it was done"),
         }
     }

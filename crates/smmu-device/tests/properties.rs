@@ -11,8 +11,9 @@ use smmu_arch::{
     Stage1Half, Stage1Regime, Stage2Regime, StreamWorld, Transaction, Vmid,
 };
 use smmu_bus::DirectCpu;
-use smmu_cache::{IndexFunction, Replacement, TlbGeometry, TlbShape};
-use smmu_device::{Progress, StructureSizes, TranslationOutcome};
+use smmu_cache::policy::PolicyKind;
+use smmu_cache::{IndexFunction, TlbGeometry, TlbShape};
+use smmu_device::{HierarchySizes, Progress, StructureSizes, TranslationOutcome};
 use smmu_tables::{Prot, STAGE1_MAIR, Walk, run};
 
 /// A small hot set of address spaces.
@@ -153,14 +154,29 @@ fn structures() -> impl Strategy<Value = StructureSizes> {
         entries: 8,
         ways: 2,
         index: IndexFunction::PageXorTags,
-        replacement: Replacement::RoundRobin,
+        ..TlbGeometry::default()
     };
-    let sizes =
-        |tlb: TlbShape, entries| StructureSizes { tlb, ste_cache: entries, cd_cache: entries };
+    let watched = TlbGeometry { replacement: PolicyKind::Lru, ways: 0, ..small };
+    let sizes = |tlb: TlbShape, entries, hierarchy| StructureSizes {
+        tlb,
+        ste_cache: entries,
+        cd_cache: entries,
+        hierarchy,
+    };
+    let around = |shape: TlbShape| HierarchySizes {
+        micro_tlb: Some(watched.into()),
+        ipa_tlb: Some(shape),
+        stage1: [Some(shape); 4],
+        stage2: [None, Some(shape), Some(shape), None],
+        stage1_nested: true,
+    };
+    let none = HierarchySizes::default();
     prop_oneof![
-        Just(sizes(TlbShape::Unbounded, None)),
-        Just(sizes(small.into(), Some(2))),
-        Just(sizes(small.into(), Some(0))),
+        Just(sizes(TlbShape::Unbounded, None, none)),
+        Just(sizes(small.into(), Some(2), none)),
+        Just(sizes(watched.into(), Some(0), none)),
+        Just(sizes(small.into(), Some(2), around(small.into()))),
+        Just(sizes(TlbShape::Unbounded, None, around(TlbShape::Unbounded))),
     ]
 }
 

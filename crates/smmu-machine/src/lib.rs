@@ -22,8 +22,8 @@ pub mod runner;
 
 pub use document::{Diagnostic, Document, Path, Problem, Segment, suggest};
 pub use file::{
-    Blueprint, Bytes, CacheBlueprint, DeviceBlueprint, MachineFile, MemoryRegion, SmmuBlueprint,
-    TlbBlueprint,
+    Blueprint, Bytes, CacheBlueprint, DeviceBlueprint, HierarchyBlueprint, MachineFile,
+    MemoryRegion, SetAssociative, SmmuBlueprint, TlbBlueprint, WalkCacheBlueprint,
 };
 pub use presets::Preset;
 pub use runner::{

@@ -8,8 +8,8 @@ use smmu_arch::IdRegisters;
 
 use crate::Path;
 use crate::file::{
-    CacheBlueprint, ConfigCache, IdOverrides, Index, Replacement, Tlb, TlbBlueprint, cache_over,
-    tlb_over, with_overrides,
+    CacheBlueprint, ConfigCache, HierarchyBlueprint, IdOverrides, SetAssociative, Smmu, Tlb,
+    TlbBlueprint, WalkCaches, cache_over, tlb_over, with_overrides,
 };
 
 /// The preset under a machine that names none.
@@ -46,6 +46,8 @@ pub struct Preset {
     pub ids: IdRegisters,
     /// Main TLB.
     pub tlb: TlbBlueprint,
+    /// What is around it.
+    pub hierarchy: HierarchyBlueprint,
     /// STE cache.
     pub ste_cache: CacheBlueprint,
     /// CD cache.
@@ -63,7 +65,11 @@ struct PresetFile {
     title: String,
     description: String,
     id: IdOverrides,
+    micro_tlb: Option<Tlb>,
     tlb: Tlb,
+    ipa_tlb: Option<Tlb>,
+    #[serde(default)]
+    walk_cache: WalkCaches,
     ste_cache: ConfigCache,
     cd_cache: ConfigCache,
     source: BTreeMap<String, String>,
@@ -86,18 +92,18 @@ pub(crate) fn reference() -> &'static Preset {
     &PRESETS[0]
 }
 
+/// The preset that a driver is checked on.
+pub(crate) fn adversary() -> &'static Preset {
+    find(ADVERSARY).unwrap_or(reference())
+}
+
 /// The ID registers that are taken verbatim.
 pub(crate) fn qemu_ids() -> IdRegisters {
     IdRegisters::QEMU_NESTED
 }
 
 /// What a preset lies over: nothing announced, no room in any structure.
-const NOTHING: TlbBlueprint = TlbBlueprint::SetAssociative {
-    entries: 0,
-    ways: 0,
-    index: Index::Page,
-    replacement: Replacement::RoundRobin,
-};
+const NOTHING: TlbBlueprint = TlbBlueprint::SetAssociative(SetAssociative::new(0, 0));
 
 impl Preset {
     /// The values of the data file by dotted key, as they stand there.
@@ -106,9 +112,7 @@ impl Preset {
         let table: toml::Table = self.text.parse().unwrap_or_default();
         let mut values = BTreeMap::new();
         for (part, keys) in table.iter().filter(|(part, _)| *part != "source") {
-            for (key, value) in keys.as_table().into_iter().flatten() {
-                values.insert(format!("{part}.{key}"), value.clone());
-            }
+            collect(part, keys, &mut values);
         }
         values
     }
@@ -144,10 +148,27 @@ impl Preset {
             description: file.description,
             ids,
             tlb: tlb_over(NOTHING, &file.tlb),
+            hierarchy: HierarchyBlueprint::default().with(&Smmu {
+                micro_tlb: file.micro_tlb,
+                ipa_tlb: file.ipa_tlb,
+                walk_cache: file.walk_cache,
+                ..Smmu::default()
+            }),
             ste_cache: cache_over(CacheBlueprint::Entries(0), file.ste_cache),
             cd_cache: cache_over(CacheBlueprint::Entries(0), file.cd_cache),
             sources: file.source,
             text,
+        }
+    }
+}
+
+/// Every value of a table, its key dotted.
+fn collect(path: &str, table: &toml::Value, values: &mut BTreeMap<String, toml::Value>) {
+    for (key, value) in table.as_table().into_iter().flatten() {
+        let path = format!("{path}.{key}");
+        match value {
+            toml::Value::Table(_) => collect(&path, value, values),
+            _ => drop(values.insert(path, value.clone())),
         }
     }
 }

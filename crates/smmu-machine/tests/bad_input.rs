@@ -129,7 +129,12 @@ fn structures_have_sizes_that_can_be_built() {
     check(&tlb("entries = 2, ways = 4"), "more than the 2 entries", "use 0");
     check(&tlb("shape = 'unbounded', ways = 4"), "an unbounded structure has no entries", "remove");
     check(&tlb("shape = 'unbounded-by-asid', entries = 4"), "an unbounded structure has", "remove");
-    check(&tlb("replacement = 'lru'"), "unknown variant `lru`", "`round-robin`, `random`");
+    check(&tlb("replacement = 'mru'"), "unknown variant `mru`", "did you mean `lru`");
+    check(&tlb("partitions = 3"), "4 ways cannot be divided into 3 partitions", "a divisor");
+    let tree = "replacement = 'tree-plru', entries = 96, ways = 12";
+    check(&tlb(tree), "tree-PLRU cannot choose among 12 ways", "`replacement = \"lru\"`");
+    let walks = "[[smmu]]\nname = 's'\n[smmu.walk_cache.stage1]\nentries = 12\n";
+    check(walks, "m.toml:4:11: 12 entries in 4 ways make 3 sets", "8 or 16");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use smmu_arch::{
 };
 use smmu_bus::Cpu;
 use smmu_machine::{
-    Blueprint, Board, CacheBlueprint, DeviceBlueprint, Machine, MemoryRegion, Order, SmmuBlueprint,
-    TlbBlueprint,
+    Blueprint, Board, CacheBlueprint, DeviceBlueprint, HierarchyBlueprint, Machine, MemoryRegion,
+    Order, SmmuBlueprint, TlbBlueprint,
 };
 use smmu_master::{Dma, DmaSummary};
 
@@ -35,6 +35,7 @@ fn machine(order: Order) -> Machine<()> {
             preset: "ideal",
             ids,
             tlb: TlbBlueprint::Unbounded,
+            hierarchy: HierarchyBlueprint::default(),
             ste_cache: CacheBlueprint::Unbounded,
             cd_cache: CacheBlueprint::Unbounded,
         }],

@@ -7,7 +7,7 @@ use smmu_arch::{
 };
 use smmu_bus::{InterruptLine, Memory, Mmio, Observer, Outputs, Ram};
 use smmu_cache::TlbGeometry;
-use smmu_device::{Port, Smmu, SmmuConfig, StructureSizes};
+use smmu_device::{HierarchySizes, Port, Smmu, SmmuConfig, StructureSizes};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -59,6 +59,7 @@ pub fn event_drain(bytes: &[u8]) {
             tlb: TlbGeometry::default().into(),
             ste_cache: None,
             cd_cache: None,
+            hierarchy: HierarchySizes::default(),
         },
         ports: 1,
         cmdqv: None,

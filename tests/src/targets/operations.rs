@@ -11,7 +11,7 @@ use smmu_bus::{
     Actor, Answer, AtcAnswer, InterruptLine, Memory, Mmio, Observer, Outputs, Ram, Step,
 };
 use smmu_cache::TlbGeometry;
-use smmu_device::{AtcOutcome, Port, Response, Smmu, SmmuConfig, StructureSizes};
+use smmu_device::{AtcOutcome, HierarchySizes, Port, Response, Smmu, SmmuConfig, StructureSizes};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -104,6 +104,7 @@ fn smmu(ids: IdRegisters) -> Arc<Smmu> {
             tlb: TlbGeometry { entries: 16, ways: 4, ..TlbGeometry::default() }.into(),
             ste_cache: Some(4),
             cd_cache: Some(4),
+            hierarchy: HierarchySizes::default(),
         },
         ports: 1,
         cmdqv: None,

@@ -7,7 +7,7 @@ use smmu_arch::{
 };
 use smmu_bus::{InterruptLine, Memory, Mmio, Outputs, Ram};
 use smmu_cache::TlbGeometry;
-use smmu_device::{CmdqvFrame, Port, Progress, Smmu, SmmuConfig, StructureSizes};
+use smmu_device::{CmdqvFrame, HierarchySizes, Port, Progress, Smmu, SmmuConfig, StructureSizes};
 use std::sync::Arc;
 
 /// Bytes of memory, at 0.
@@ -79,7 +79,12 @@ fn enhanced() -> IdRegisters {
 
 pub(super) fn smmu(id_registers: IdRegisters) -> Smmu {
     let tlb = TlbGeometry::default().into();
-    let structures = StructureSizes { tlb, ste_cache: Some(16), cd_cache: Some(16) };
+    let structures = StructureSizes {
+        tlb,
+        ste_cache: Some(16),
+        cd_cache: Some(16),
+        hierarchy: HierarchySizes::default(),
+    };
     let cmdqv = CmdqvParam::new().with_log2_queues(2).with_log2_interfaces(1).with_log2_streams(2);
     let config =
         SmmuConfig { id: SmmuId(0), id_registers, structures, ports: 1, cmdqv: Some(cmdqv) };

@@ -62,15 +62,34 @@ pub enum IndexFunction {
     /// Low bits of the page number XOR ASID XOR VMID (rotated left by 5), so that address spaces
     /// with equal layouts spread. A global entry is indexed without the ASID.
     PageXorTags,
+    /// A multiplicative hash of the same (Knuth, "Sorting and Searching", section 6.4), so that
+    /// strides spread as well.
+    Hash,
+}
+
+/// The hash of a page number with which tags were mixed; its low bits are the set.
+#[inline]
+pub(super) const fn hashed(mixed: u64) -> u64 {
+    mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40
 }
 
 impl IndexFunction {
+    /// The set of a page number, in units of the entry's size, for entries with these tags;
+    /// `sets` is a power of two.
+    #[inline]
+    #[must_use]
+    pub const fn set_of(self, page: u64, salt: u64, sets: usize) -> usize {
+        let mixed = page ^ salt;
+        let index = if matches!(self, Self::Hash) { hashed(mixed) } else { mixed };
+        index as usize & (sets - 1)
+    }
+
     /// What is XORed into the page number of entries of an address space.
     #[must_use]
     pub const fn salt(self, asid: Asid, vmid: Vmid) -> u64 {
         match self {
             Self::Page => 0,
-            Self::PageXorTags => (asid.0 ^ vmid.0.rotate_left(5)) as u64,
+            Self::PageXorTags | Self::Hash => (asid.0 ^ vmid.0.rotate_left(5)) as u64,
         }
     }
 }

@@ -26,7 +26,6 @@ use parking_lot::Mutex;
 use smmu_arch::{AddressSpace, Epoch, Hit, TlbEntry, TlbKey, TlbScope};
 
 use crate::InvalidationLog;
-use crate::policy::Shape;
 use directory::Directory;
 use sets::Sets;
 use slots::Slots;
@@ -113,7 +112,7 @@ pub struct Tlb {
 enum Store {
     /// In sets of ways.
     Sets(Lines),
-    /// The same, and the policy hears of hits.
+    /// The same, where the policy hears of hits or the index is a hash.
     Watched(Lines),
     /// On the address spaces: a TLB that forgets nothing.
     Spaces,
@@ -122,10 +121,10 @@ enum Store {
 impl Store {
     fn new(shape: TlbShape) -> Result<Self, GeometryError> {
         let TlbShape::SetAssociative(geometry) = shape else { return Ok(Self::Spaces) };
-        let Shape { sets, ways } = geometry.shape()?;
-        let victims = Victims::new(&geometry)?;
-        let lines = Lines { sets: Sets::new(sets as u32, ways as u32), victims };
-        let watched = lines.victims.remember_hits();
+        let hash = geometry.index == IndexFunction::Hash;
+        let sets = Sets::new(geometry.shape()?, hash);
+        let lines = Lines { sets, victims: Victims::new(&geometry)? };
+        let watched = hash || lines.victims.remember_hits();
         Ok(if watched { Self::Watched(lines) } else { Self::Sets(lines) })
     }
 
@@ -274,7 +273,8 @@ impl Tlb {
     #[inline(always)]
     fn find_in(&self, space: &Space, input: u64) -> Found {
         match &self.store {
-            Store::Sets(lines) | Store::Watched(lines) => lines.sets.find(space, input),
+            Store::Sets(lines) => lines.sets.find(space, input),
+            Store::Watched(lines) => lines.sets.find_by_any_index(space, input),
             Store::Spaces => unbounded::find(space, input),
         }
     }

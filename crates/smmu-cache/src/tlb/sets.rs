@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use std::ops::Range;
 
+use super::geometry::hashed;
 use super::space::Space;
 use super::words::{self, Found, SIZE_MIN};
+use crate::policy::Shape;
 
 /// A set of `W` ways, or a part of a larger set. Four ways: tags and data fill one cache line.
 #[derive(Debug)]
@@ -200,46 +202,63 @@ fn blocks<const W: usize>(count: usize) -> Blocks<W> {
     (0..count).map(|_| Block::default()).collect()
 }
 
+/// `HASH` is known to the compiler, so that the plain index pays nothing for the other.
 #[inline(always)]
-fn set_index(space: &Space, input: u64, size: u32, mask: usize) -> usize {
-    ((input >> size) ^ space.mix) as usize & mask
+fn set_index<const HASH: bool>(space: &Space, input: u64, size: u32, mask: usize) -> usize {
+    let mixed = (input >> size) ^ space.mix;
+    (if HASH { hashed(mixed) } else { mixed }) as usize & mask
 }
 
 /// The smallest size that may be there, which is the only one as a rule, and nothing but tail calls
 /// to what is rare.
 #[inline(always)]
-fn find_in<const W: usize>(blocks: &[Block<W>], space: &Space, input: u64) -> Found {
+fn find_in<const W: usize, const HASH: bool>(
+    blocks: &[Block<W>],
+    space: &Space,
+    input: u64,
+) -> Found {
     let sizes = space.sizes(input);
     if sizes == 0 {
         return Found::NOTHING;
     }
     let bit = sizes & sizes.wrapping_neg();
-    let set = set_index(space, input, SIZE_MIN + sizes.trailing_zeros(), blocks.len() - 1);
+    let size = SIZE_MIN + sizes.trailing_zeros();
+    let set = set_index::<HASH>(space, input, size, blocks.len() - 1);
     match blocks[set].try_read(space.tag | words::page_by_bit(input, bit)) {
         Some(found) if found.is_hit() => found.narrow(input, bit),
         Some(_) if sizes == bit => Found::NOTHING,
-        Some(_) => find_sizes(blocks, space, input, sizes ^ bit),
-        None => find_sizes(blocks, space, input, sizes),
+        Some(_) => find_sizes::<W, HASH>(blocks, space, input, sizes ^ bit),
+        None => find_sizes::<W, HASH>(blocks, space, input, sizes),
     }
 }
 
 /// The smallest of `sizes` that is there.
 #[inline(never)]
-fn find_sizes<const W: usize>(blocks: &[Block<W>], space: &Space, input: u64, sizes: u64) -> Found {
-    find_by(space, input, sizes, blocks.len() - 1, |set, tag| blocks[set].read(tag))
+fn find_sizes<const W: usize, const HASH: bool>(
+    blocks: &[Block<W>],
+    space: &Space,
+    input: u64,
+    sizes: u64,
+) -> Found {
+    find_by::<HASH>(space, input, sizes, blocks.len() - 1, |set, tag| blocks[set].read(tag))
 }
 
 #[inline(never)]
-fn find_in_many(blocks: &[Block<8>], per_set: usize, space: &Space, input: u64) -> Found {
+fn find_in_many<const HASH: bool>(
+    blocks: &[Block<8>],
+    per_set: usize,
+    space: &Space,
+    input: u64,
+) -> Found {
     let mask = blocks.len() / per_set - 1;
-    find_by(space, input, space.sizes(input), mask, |set, tag| {
+    find_by::<HASH>(space, input, space.sizes(input), mask, |set, tag| {
         let mut parts = blocks[set * per_set..][..per_set].iter().map(|block| block.read(tag));
         parts.find(|found| found.is_hit()).unwrap_or(Found::NOTHING)
     })
 }
 
 #[inline(always)]
-fn find_by(
+fn find_by<const HASH: bool>(
     space: &Space,
     input: u64,
     mut sizes: u64,
@@ -248,7 +267,7 @@ fn find_by(
 ) -> Found {
     while sizes != 0 {
         let bit = sizes & sizes.wrapping_neg();
-        let set = set_index(space, input, SIZE_MIN + sizes.trailing_zeros(), mask);
+        let set = set_index::<HASH>(space, input, SIZE_MIN + sizes.trailing_zeros(), mask);
         let found = read(set, space.tag | words::page_by_bit(input, bit));
         if found.is_hit() {
             return found.narrow(input, bit);
@@ -264,11 +283,12 @@ pub(super) struct Sets {
     array: Array,
     sets: usize,
     ways: usize,
+    hash: bool,
 }
 
 impl Sets {
-    pub(super) fn new(sets: u32, ways: u32) -> Self {
-        let (sets, ways) = (sets as usize, ways as usize);
+    pub(super) fn new(shape: Shape, hash: bool) -> Self {
+        let Shape { sets, ways } = shape;
         let per_set = ways.div_ceil(8);
         let array = match ways {
             1 => Array::One(blocks(sets)),
@@ -278,7 +298,7 @@ impl Sets {
             16 => Array::Sixteen(blocks(sets)),
             _ => Array::Many { blocks: blocks(sets * per_set), per_set },
         };
-        Self { array, sets, ways }
+        Self { array, sets, ways, hash }
     }
 
     /// Slots of all sets.
@@ -293,7 +313,10 @@ impl Sets {
 
     /// The set that may hold 2^`size` bytes at `input`.
     pub(super) fn set_of(&self, space: &Space, input: u64, size: u32) -> usize {
-        set_index(space, input, size, self.sets - 1)
+        match self.hash {
+            true => set_index::<true>(space, input, size, self.sets - 1),
+            false => set_index::<false>(space, input, size, self.sets - 1),
+        }
     }
 
     /// The set and way that a look-up finds for a canonical `input`, as far as nobody writes.
@@ -311,25 +334,33 @@ impl Sets {
         None
     }
 
-    /// What `space` holds at a canonical `input`.
+    /// What `space` holds at a canonical `input`; the index is no hash.
     #[inline(always)]
     pub(super) fn find(&self, space: &Space, input: u64) -> Found {
         match &self.array {
             // What most TLBs have: part of the caller's code.
-            Array::Four(blocks) => find_in(blocks, space, input),
-            _ => self.find_elsewhere(space, input),
+            Array::Four(blocks) => find_in::<4, false>(blocks, space, input),
+            _ => self.find_elsewhere::<false>(space, input),
+        }
+    }
+
+    /// What `space` holds at a canonical `input`, whatever the index.
+    pub(super) fn find_by_any_index(&self, space: &Space, input: u64) -> Found {
+        match self.hash {
+            true => self.find_elsewhere::<true>(space, input),
+            false => self.find_elsewhere::<false>(space, input),
         }
     }
 
     #[inline(never)]
-    fn find_elsewhere(&self, space: &Space, input: u64) -> Found {
+    fn find_elsewhere<const HASH: bool>(&self, space: &Space, input: u64) -> Found {
         match &self.array {
-            Array::One(blocks) => find_in(blocks, space, input),
-            Array::Two(blocks) => find_in(blocks, space, input),
-            Array::Four(blocks) => find_in(blocks, space, input),
-            Array::Eight(blocks) => find_in(blocks, space, input),
-            Array::Sixteen(blocks) => find_in(blocks, space, input),
-            Array::Many { blocks, per_set } => find_in_many(blocks, *per_set, space, input),
+            Array::One(blocks) => find_in::<1, HASH>(blocks, space, input),
+            Array::Two(blocks) => find_in::<2, HASH>(blocks, space, input),
+            Array::Four(blocks) => find_in::<4, HASH>(blocks, space, input),
+            Array::Eight(blocks) => find_in::<8, HASH>(blocks, space, input),
+            Array::Sixteen(blocks) => find_in::<16, HASH>(blocks, space, input),
+            Array::Many { blocks, per_set } => find_in_many::<HASH>(blocks, *per_set, space, input),
         }
     }
 
@@ -361,7 +392,7 @@ impl Sets {
 impl Clone for Sets {
     /// Only under the writers' lock.
     fn clone(&self) -> Self {
-        let copy = Self::new(self.sets as u32, self.ways as u32);
+        let copy = Self::new(Shape { sets: self.sets, ways: self.ways }, self.hash);
         (0..self.sets).for_each(|set| self.set(set).copy_to(&copy.set(set)));
         copy
     }
@@ -377,7 +408,7 @@ mod tests {
     #[test]
     fn a_way_is_never_seen_half_written() {
         const WORDS: u64 = 0x4567 << 48;
-        let sets = Sets::new(1, 4);
+        let sets = Sets::new(Shape { sets: 1, ways: 4 }, false);
         let space = Space::default();
         space.add_size(0, SIZE_MIN);
         let stop = AtomicBool::new(false);

@@ -21,7 +21,9 @@ use smmu_bus::{
     Ram, Step, serve_memory,
 };
 use smmu_cache::TlbShape;
-use smmu_device::{Port, Progress, Smmu, SmmuConfig, StructureSizes, TranslationOutcome};
+use smmu_device::{
+    HierarchySizes, Port, Progress, Smmu, SmmuConfig, StructureSizes, TranslationOutcome,
+};
 use smmu_tables::PageAllocator;
 use spaces::Spaces;
 use std::sync::Arc;
@@ -135,8 +137,12 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let structures =
-            StructureSizes { tlb: TlbShape::Unbounded, ste_cache: None, cd_cache: None };
+        let structures = StructureSizes {
+            tlb: TlbShape::Unbounded,
+            ste_cache: None,
+            cd_cache: None,
+            hierarchy: HierarchySizes::default(),
+        };
         Self {
             ids: IdRegisters::REFERENCE,
             structures,

@@ -14,7 +14,8 @@ use smmu_bus::{
 };
 use smmu_cache::TlbShape;
 use smmu_device::{
-    Port, Refused, Release, Response, Smmu, SmmuConfig, StructureSizes, TranslationOutcome, Work,
+    HierarchySizes, Port, Refused, Release, Response, Smmu, SmmuConfig, StructureSizes,
+    TranslationOutcome, Work,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -110,6 +111,7 @@ impl Bench {
                 tlb: TlbShape::Unbounded,
                 ste_cache: None,
                 cd_cache: None,
+                hierarchy: HierarchySizes::default(),
             },
             ports: 1,
             cmdqv: None,

@@ -103,13 +103,16 @@ fn line(
         Observation::ConfigLookedUp { key, hit } => {
             (1, format!("{}: {}", config(key), if *hit { "hit" } else { "miss" }))
         }
-        Observation::LookedUp { space, input, hit, .. } => {
+        Observation::LookedUp { structure, space, input, hit } => {
             let found = hit.map_or("miss".to_owned(), |fill| format!("hit on fill {fill}"));
-            (1, format!("main TLB, {}, address {input:#x}: {found}", tags(space)))
+            (1, format!("{structure}, {}, address {input:#x}: {found}", tags(space)))
         }
         Observation::Fetched { pa, why } => (2, reader.fetched(*pa, *why)),
-        Observation::Filled { number, entry, .. } => {
-            (2, format!("kept as fill {number}: {}", shown(entry)))
+        Observation::Filled { structure, number, entry, .. } => {
+            (2, format!("{structure}: kept as fill {number}: {}", shown(entry)))
+        }
+        Observation::WalkFilled { structure, number, .. } => {
+            (2, format!("{structure}: kept as fill {number}"))
         }
         Observation::ConfigFilled { key: ConfigKey::Ste(_) } => (2, "STE kept".to_owned()),
         Observation::ConfigFilled { key: ConfigKey::Cd(..) } => (2, "CD kept".to_owned()),

@@ -158,8 +158,14 @@ impl Statistics {
         match observation {
             Observation::Began(_) => counts.dma += 1,
             Observation::Refused { .. } => counts.aborts += 1,
-            Observation::LookedUp { hit: None, .. } => counts.misses += 1,
-            Observation::LookedUp { hit: Some(fill), .. } => self.hit(origin, device, *fill),
+            Observation::LookedUp { structure: Structure::MainTlb, hit: None, .. } => {
+                counts.misses += 1;
+            }
+            Observation::LookedUp {
+                structure: Structure::MicroTlb | Structure::MainTlb,
+                hit: Some(fill),
+                ..
+            } => self.hit(origin, device, *fill),
             Observation::Fetched { why, .. } => match why {
                 Why::Descriptor { .. } => counts.fetches += 1,
                 why if why.is_configuration() => counts.config_fetches += 1,

@@ -1,11 +1,11 @@
 //! Hits and misses of a packed trace, and nothing else: the fast way through.
 
 use super::tags::{Fnv64, TaggedBy, tag};
-use super::tlb::{Geometry, Index, NoTlb, Outcome, Tally, set_of};
+use super::tlb::{Geometry, NoTlb, Outcome, Tally};
 use super::trace::{Ids, packed};
 use crossbeam::channel::Sender;
-use smmu_cache::Array;
 use smmu_cache::policy::{Policy, Shape, WithPolicy};
+use smmu_cache::{Array, IndexFunction};
 use std::collections::BTreeMap;
 use std::thread;
 
@@ -42,11 +42,15 @@ where
 
     fn with<P: Policy>(self, policy: P) -> Result<Outcome, E> {
         match (self.shape.ways, self.geometry.index) {
-            (4, Index::Hash) => self.run::<4, true, P>(policy),
+            (4, IndexFunction::Hash) => self.run::<4, true, P>(policy),
             (4, _) => self.run::<4, false, P>(policy),
-            (8, Index::Page | Index::PageXorTags) => self.run::<8, false, P>(policy),
-            (16, Index::Page | Index::PageXorTags) => self.run::<16, false, P>(policy),
-            (_, Index::Hash) => self.run::<0, true, P>(policy),
+            (8, IndexFunction::Page | IndexFunction::PageXorTags) => {
+                self.run::<8, false, P>(policy)
+            }
+            (16, IndexFunction::Page | IndexFunction::PageXorTags) => {
+                self.run::<16, false, P>(policy)
+            }
+            (_, IndexFunction::Hash) => self.run::<0, true, P>(policy),
             _ => self.run::<0, false, P>(policy),
         }
     }
@@ -88,8 +92,9 @@ where
                         let word = u32::from_le_bytes(word);
                         let context = &mut contexts[(word >> 16) as usize];
                         let page = u64::from(word & 0xffff);
-                        let how = if HASH { Index::Hash } else { Index::PageXorTags };
-                        let set = set_of(how, first + page, context.salt, sets);
+                        let how =
+                            if HASH { IndexFunction::Hash } else { IndexFunction::PageXorTags };
+                        let set = how.set_of(first + page, context.salt, sets);
                         let hit = array.refer(set, context.tag + (page << 1)).is_hit();
                         bits |= u64::from(hit) << place;
                         context.hits += u64::from(hit);

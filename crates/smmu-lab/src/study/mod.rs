@@ -20,6 +20,7 @@ pub use command::{Options, StudyError, Subject, study};
 pub use curve::Curve;
 pub use misses::Miss;
 pub use report::Report;
+pub use smmu_cache::IndexFunction as Index;
 pub use smmu_cache::policy::PolicyKind;
 pub use tags::{Fnv64, TaggedBy};
-pub use tlb::{Geometry, Index, NoTlb, Outcome, Study, Tally};
+pub use tlb::{Geometry, NoTlb, Outcome, Study, Tally};

@@ -9,18 +9,6 @@ use smmu_cache::{Array, GeometryError, IndexFunction, TlbGeometry};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
-/// How the set of a page is found; pages count in units of their size.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Index {
-    /// Low bits of the page number.
-    #[default]
-    Page,
-    /// Low bits of the page number XOR ASID XOR VMID, the VMID rotated left by 5.
-    PageXorTags,
-    /// A multiplicative hash of all of these (Knuth).
-    Hash,
-}
-
 /// A TLB.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Geometry {
@@ -29,7 +17,7 @@ pub struct Geometry {
     /// Ways of a set; 0 for one set that holds all. `entries / ways` is a power of two.
     pub ways: u32,
     /// How the set is found.
-    pub index: Index,
+    pub index: IndexFunction,
     /// Which way of a full set goes.
     pub policy: PolicyKind,
     /// What entries are tagged with.
@@ -42,7 +30,7 @@ impl Default for Geometry {
         Self {
             entries: 2048,
             ways: 4,
-            index: Index::default(),
+            index: IndexFunction::Page,
             policy: PolicyKind::RoundRobin,
             tagged_by: TaggedBy::default(),
         }
@@ -72,20 +60,8 @@ impl Geometry {
 
     /// What the tags of a context put into the index.
     pub(crate) fn salt(&self, access: &Access) -> u64 {
-        let salt = IndexFunction::PageXorTags.salt(Asid(access.asid), Vmid(access.vmid));
-        if self.index == Index::Page { 0 } else { salt }
+        self.index.salt(Asid(access.asid), Vmid(access.vmid))
     }
-}
-
-/// The set of a page number.
-#[inline]
-pub(crate) const fn set_of(index: Index, page: u64, salt: u64, sets: usize) -> usize {
-    let mixed = page ^ salt;
-    let low = match index {
-        Index::Page | Index::PageXorTags => mixed,
-        Index::Hash => mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40,
-    };
-    low as usize & (sets - 1)
 }
 
 /// References and how they ended.
@@ -178,7 +154,7 @@ impl Study {
         let tag = tag(context, access.iova, access.size_log2);
         let page = access.iova >> access.size_log2;
         let sets = self.array.shape().sets;
-        let set = set_of(self.geometry.index, page, self.salts[at], sets);
+        let set = self.geometry.index.set_of(page, self.salts[at], sets);
         let hit = self.array.refer(set, tag).is_hit();
         if hit {
             self.hit_index.add(self.index);

@@ -3,7 +3,8 @@
 use smmu_arch::IdRegisters;
 use smmu_arch::registers::{CmdqvParam, VCMDQS_MAX, VINTF_STREAMS, VINTFS_MAX};
 
-use super::smmu::{Cmdqv, ConfigCache, Index, Replacement, Shape, Smmu, Tlb};
+use super::hierarchy::{CacheBlueprint, HierarchyBlueprint, TlbBlueprint, cache_over, tlb_over};
+use super::smmu::{Cmdqv, Smmu};
 use super::{
     CMDQV_BASE, CMDQV_STRIDE, Device, MEMORY_BASE, MEMORY_BYTES, MachineFile, REGISTERS_BASE,
     REGISTERS_STRIDE, with_overrides,
@@ -45,6 +46,8 @@ pub struct SmmuBlueprint {
     pub ids: IdRegisters,
     /// Main TLB.
     pub tlb: TlbBlueprint,
+    /// What is around it.
+    pub hierarchy: HierarchyBlueprint,
     /// STE cache.
     pub ste_cache: CacheBlueprint,
     /// CD cache.
@@ -60,35 +63,6 @@ pub struct CmdqvBlueprint {
     pub registers: u64,
     /// Its PARAM register.
     pub param: CmdqvParam,
-}
-
-/// The main TLB.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TlbBlueprint {
-    /// Forgets nothing by itself.
-    Unbounded,
-    /// The same, and a global entry is used only in the ASID that it was made in.
-    UnboundedByAsid,
-    /// Sets of ways.
-    SetAssociative {
-        /// Entries, 1 to 2^20.
-        entries: u32,
-        /// Entries of a set; 0 for one set that holds all. `entries / ways` is a power of two.
-        ways: u32,
-        /// How the set is found.
-        index: Index,
-        /// Which entry of a full set goes.
-        replacement: Replacement,
-    },
-}
-
-/// A cache of STEs or CDs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CacheBlueprint {
-    /// Forgets nothing by itself.
-    Unbounded,
-    /// First in, first out over this many entries; 0 = no cache.
-    Entries(u32),
 }
 
 /// A device.
@@ -126,6 +100,7 @@ impl Blueprint {
         for smmu in &mut self.smmus {
             smmu.preset = presets::ADVERSARY;
             smmu.tlb = TlbBlueprint::Unbounded;
+            smmu.hierarchy = presets::adversary().hierarchy;
             smmu.ste_cache = CacheBlueprint::Unbounded;
             smmu.cd_cache = CacheBlueprint::Unbounded;
         }
@@ -178,6 +153,7 @@ impl MachineFile {
                     preset: preset.name,
                     ids: with_overrides(preset.ids, &smmu.id, &path.key("id"), problems),
                     tlb: tlb_over(preset.tlb, &smmu.tlb),
+                    hierarchy: preset.hierarchy.with(smmu),
                     ste_cache: cache_over(preset.ste_cache, smmu.ste_cache),
                     cd_cache: cache_over(preset.cd_cache, smmu.cd_cache),
                     cmdqv: smmu.cmdqv.map(|cmdqv| cmdqv_of(&cmdqv, index)),
@@ -274,39 +250,5 @@ fn smmu_of(
             problems.push(Problem::new(path.key("smmu"), what, help));
             0
         }),
-    }
-}
-
-/// A TLB with the keys of the file over it.
-pub(crate) fn tlb_over(under: TlbBlueprint, over: &Tlb) -> TlbBlueprint {
-    let sized = over.entries.is_some()
-        || over.ways.is_some()
-        || over.index.is_some()
-        || over.replacement.is_some();
-    let (entries, ways, index, replacement) = match (over.shape, under) {
-        (Some(Shape::Unbounded), _) => return TlbBlueprint::Unbounded,
-        (Some(Shape::UnboundedByAsid), _) => return TlbBlueprint::UnboundedByAsid,
-        (None, TlbBlueprint::Unbounded | TlbBlueprint::UnboundedByAsid) if !sized => return under,
-        (_, TlbBlueprint::Unbounded | TlbBlueprint::UnboundedByAsid) => {
-            (2048, 4, Index::Page, Replacement::RoundRobin)
-        }
-        (_, TlbBlueprint::SetAssociative { entries, ways, index, replacement }) => {
-            (entries, ways, index, replacement)
-        }
-    };
-    TlbBlueprint::SetAssociative {
-        entries: over.entries.unwrap_or(entries),
-        ways: over.ways.unwrap_or(ways),
-        index: over.index.unwrap_or(index),
-        replacement: over.replacement.unwrap_or(replacement),
-    }
-}
-
-/// A configuration cache with the keys of the file over it.
-pub(crate) fn cache_over(under: CacheBlueprint, over: ConfigCache) -> CacheBlueprint {
-    match (over.shape, over.entries) {
-        (Some(_), _) => CacheBlueprint::Unbounded,
-        (None, Some(entries)) => CacheBlueprint::Entries(entries),
-        (None, None) => under,
     }
 }

@@ -7,7 +7,8 @@ use smmu_arch::registers::{VCMDQS_MAX, VINTF_STREAMS, VINTFS_MAX};
 
 use super::windows::{check_windows, overlap, range};
 use super::{
-    Blueprint, CacheBlueprint, MachineFile, Smmu, SmmuBlueprint, TlbBlueprint, unmodelled,
+    Blueprint, CacheBlueprint, MachineFile, Replacement, SetAssociative, Smmu, SmmuBlueprint, Tlb,
+    TlbBlueprint, WalkCache, unmodelled,
 };
 use crate::names::{check_copies, check_names};
 use crate::presets;
@@ -80,14 +81,23 @@ impl MachineFile {
     fn check_shapes(&self, index: usize, path: &Path, problems: &mut Vec<Problem>) {
         let Some(smmu) = self.smmu.get(index) else { return };
         let mut refuse = |path: Path| {
-            let what = "an unbounded structure has no entries, ways, index or replacement";
+            let what =
+                "an unbounded structure has no entries, ways, index, replacement or partitions";
             problems.push(Problem::new(path, what, "remove them, or remove `shape`"));
         };
-        let tlb = &smmu.tlb;
-        let sized = tlb.entries.or(tlb.ways).is_some();
-        let ruled = tlb.index.is_some() || tlb.replacement.is_some();
-        if tlb.shape.is_some_and(super::Shape::is_unbounded) && (sized || ruled) {
-            refuse(path.key("tlb").key("shape"));
+        let walks = path.key("walk_cache");
+        let tlbs = [
+            (path.key("tlb"), Some(smmu.tlb)),
+            (path.key("micro_tlb"), smmu.micro_tlb),
+            (path.key("ipa_tlb"), smmu.ipa_tlb),
+            (walks.key("stage1"), smmu.walk_cache.stage1.as_ref().map(WalkCache::tlb)),
+            (walks.key("stage2"), smmu.walk_cache.stage2.as_ref().map(WalkCache::tlb)),
+        ];
+        for (path, tlb) in tlbs {
+            let unbounded = |tlb: &Tlb| tlb.shape.is_some_and(super::Shape::is_unbounded);
+            if tlb.is_some_and(|tlb| unbounded(&tlb) && tlb.is_sized()) {
+                refuse(path.key("shape"));
+            }
         }
         for (key, cache) in [("ste_cache", smmu.ste_cache), ("cd_cache", smmu.cd_cache)] {
             if cache.shape.is_some() && cache.entries.is_some() {
@@ -110,8 +120,12 @@ impl MachineFile {
 }
 
 fn check_structures(smmu: &SmmuBlueprint, path: &Path, problems: &mut Vec<Problem>) {
-    if let TlbBlueprint::SetAssociative { entries, ways, .. } = smmu.tlb {
-        check_tlb(entries, ways, &path.key("tlb"), problems);
+    let main: (&[&str], _) = (&["tlb"], smmu.tlb);
+    for (keys, structure) in std::iter::once(main).chain(smmu.hierarchy.structures()) {
+        if let TlbBlueprint::SetAssociative(sets) = structure {
+            let path = keys.iter().fold(path.clone(), |path, key| path.key(key));
+            check_tlb(&sets, &path, problems);
+        }
     }
     for (key, cache) in [("ste_cache", smmu.ste_cache), ("cd_cache", smmu.cd_cache)] {
         if matches!(cache, CacheBlueprint::Entries(entries) if entries > TLB_ENTRIES_MAX) {
@@ -140,7 +154,8 @@ fn check_cmdqv(smmu: Option<&Smmu>, path: &Path, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_tlb(entries: u32, ways: u32, path: &Path, problems: &mut Vec<Problem>) {
+fn check_tlb(sets: &SetAssociative, path: &Path, problems: &mut Vec<Problem>) {
+    let SetAssociative { entries, ways, replacement, partitions, .. } = *sets;
     let mut refuse = |key: &str, what: String, help: String| {
         problems.push(Problem::new(path.key(key), what, help));
     };
@@ -156,7 +171,21 @@ fn check_tlb(entries: u32, ways: u32, path: &Path, problems: &mut Vec<Problem>) 
     } else if ways != 0 && !(entries / ways).is_power_of_two() {
         let what = format!("{entries} entries in {ways} ways make {} sets", entries / ways);
         refuse("entries", what, nearest_sizes(entries, ways));
+    } else {
+        let ways = if ways == 0 { entries } else { ways };
+        if partitions == 0 || !ways.is_multiple_of(partitions) {
+            let what = format!("{ways} ways cannot be divided into {partitions} partitions");
+            refuse("partitions", what, "choose a divisor of the ways, 1 for none".to_owned());
+        } else if replacement == Replacement::TreePlru && !is_tree(ways / partitions) {
+            let what = format!("tree-PLRU cannot choose among {} ways", ways / partitions);
+            let help = "use a power of two up to 64, or `replacement = \"lru\"`".to_owned();
+            refuse("replacement", what, help);
+        }
     }
+}
+
+const fn is_tree(ways: u32) -> bool {
+    ways.is_power_of_two() && ways <= 64
 }
 
 /// The sizes with a power of two of sets on both sides.

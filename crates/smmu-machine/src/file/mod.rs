@@ -6,22 +6,25 @@
 mod blueprint;
 mod bytes;
 mod check;
+mod hierarchy;
 mod identification;
 mod smmu;
+mod structures;
 mod unmodelled;
 mod windows;
 
-pub use blueprint::{
-    Blueprint, CacheBlueprint, CmdqvBlueprint, DeviceBlueprint, MemoryRegion, SmmuBlueprint,
-    TlbBlueprint,
-};
+pub use blueprint::{Blueprint, CmdqvBlueprint, DeviceBlueprint, MemoryRegion, SmmuBlueprint};
 pub use bytes::Bytes;
-pub use smmu::{
-    Cmdqv, ConfigCache, ConfigCacheShape, IdOverrides, Index, Replacement, Shape, Smmu, Tlb,
+pub use hierarchy::{
+    CacheBlueprint, HierarchyBlueprint, SetAssociative, TlbBlueprint, WalkCacheBlueprint,
+};
+pub use smmu::{Cmdqv, IdOverrides, Smmu};
+pub use structures::{
+    ConfigCache, ConfigCacheShape, Index, Replacement, Shape, Tlb, WalkCache, WalkCaches,
 };
 pub use unmodelled::{Unmodelled, unmodelled};
 
-pub(crate) use blueprint::{cache_over, tlb_over};
+pub(crate) use hierarchy::{cache_over, tlb_over};
 pub(crate) use identification::with_overrides;
 
 use schemars::JsonSchema;

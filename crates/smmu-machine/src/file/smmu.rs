@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::structures::{ConfigCache, Tlb, WalkCaches};
+
 /// An SMMU. Whatever is not given comes from the preset.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -18,9 +20,17 @@ pub struct Smmu {
     /// ID registers.
     #[serde(default)]
     pub id: IdOverrides,
-    /// Main TLB.
+    /// µTLB of each port. Without the table, or with `entries = 0`, there is none.
+    pub micro_tlb: Option<Tlb>,
+    /// Main TLB, shared by all ports.
     #[serde(default)]
     pub tlb: Tlb,
+    /// IPA TLB: leaf descriptors of stage 2 that nested walks have met. Without the table, or with
+    /// `entries = 0`, there is none.
+    pub ipa_tlb: Option<Tlb>,
+    /// Walk caches.
+    #[serde(default)]
+    pub walk_cache: WalkCaches,
     /// STE cache.
     #[serde(default)]
     pub ste_cache: ConfigCache,
@@ -77,81 +87,4 @@ pub struct IdOverrides {
     pub sid_bits: Option<u8>,
     /// Bits of a physical address, 32, 36, 40, 42, 44, 48 or 52: IDR5.OAS.
     pub oas_bits: Option<u8>,
-}
-
-/// The main TLB, shared by all ports. What is not given comes from the preset.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Tlb {
-    /// Kind of structure. Default: `set-associative` where another key of this table is given,
-    /// else the preset's.
-    pub shape: Option<Shape>,
-    /// Entries, 1 to 1048576. Default over an unbounded preset: 2048.
-    pub entries: Option<u32>,
-    /// Entries of a set; 0 = all in one set (fully associative). `entries / ways` is a power of
-    /// two. Default over an unbounded preset: 4.
-    pub ways: Option<u32>,
-    /// How the set is found. Default over an unbounded preset: `page`.
-    pub index: Option<Index>,
-    /// Which entry of a full set goes. Default over an unbounded preset: `round-robin`.
-    pub replacement: Option<Replacement>,
-}
-
-/// Kind of TLB.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Shape {
-    /// Sets of ways, as in hardware.
-    SetAssociative,
-    /// Forgets nothing by itself.
-    Unbounded,
-    /// Forgets nothing by itself, and uses a global entry only in the ASID that it was made in.
-    UnboundedByAsid,
-}
-
-impl Shape {
-    /// Whether entries, ways, index and replacement have no meaning.
-    pub(super) const fn is_unbounded(self) -> bool {
-        matches!(self, Self::Unbounded | Self::UnboundedByAsid)
-    }
-}
-
-/// How the set of an entry is found; pages count in units of the entry's size.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Index {
-    /// Low bits of the page number.
-    #[default]
-    Page,
-    /// Page number, ASID and VMID mixed, so that address spaces of equal layout spread.
-    PageXorTags,
-}
-
-/// Which entry of a full set is replaced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Replacement {
-    /// Each way in turn.
-    #[default]
-    RoundRobin,
-    /// Drawn from a generator that the scenario's seed starts.
-    Random,
-}
-
-/// A cache of STEs or CDs, first in, first out. What is not given comes from the preset.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ConfigCache {
-    /// `unbounded`; left out where `entries` says how many.
-    pub shape: Option<ConfigCacheShape>,
-    /// Entries; 0 = no cache.
-    pub entries: Option<u32>,
-}
-
-/// Kind of configuration cache.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ConfigCacheShape {
-    /// Forgets nothing by itself.
-    Unbounded,
 }

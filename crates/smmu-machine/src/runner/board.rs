@@ -1,15 +1,16 @@
 //! What is soldered on: memory, SMMUs at their addresses, ports of the devices, interrupt lines.
 
 use super::listener::{Listener, Shared};
-use crate::file::{Blueprint, CacheBlueprint, Index, Replacement, SmmuBlueprint, TlbBlueprint};
+use super::structures::structure_sizes;
+use crate::file::Blueprint;
 use smmu_arch::registers::{
     CMDQV_BYTES, Cr0, Cr0Ack, Cr2, Gbpa, Register, StrtabBase, StrtabBaseCfg,
 };
 use smmu_arch::{Pa, PortId, SmmuId};
 use smmu_bus::{InterruptLine, MemoryMapError, Mmio, Outputs, Ram, Recording};
-use smmu_cache::{GeometryError, IndexFunction, TlbGeometry, TlbShape};
+use smmu_cache::GeometryError;
 use smmu_check::Globals;
-use smmu_device::{CmdqvFrame, NoSuchPort, Port, Smmu, SmmuConfig, StructureSizes};
+use smmu_device::{CmdqvFrame, NoSuchPort, Port, Smmu, SmmuConfig};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -212,20 +213,6 @@ pub fn device_ports(blueprint: &Blueprint) -> Vec<(SmmuId, PortId)> {
     blueprint.devices.iter().map(|device| next(device.smmu)).collect()
 }
 
-/// The structures of an SMMU as the device takes them. The seed starts random replacement.
-#[must_use]
-pub fn structure_sizes(drawn: &SmmuBlueprint, seed: u64) -> StructureSizes {
-    let entries = |cache| match cache {
-        CacheBlueprint::Unbounded => None,
-        CacheBlueprint::Entries(entries) => Some(entries),
-    };
-    StructureSizes {
-        tlb: tlb_shape(drawn.tlb, seed),
-        ste_cache: entries(drawn.ste_cache),
-        cd_cache: entries(drawn.cd_cache),
-    }
-}
-
 /// What the checker needs to know of the registers, read as software reads them.
 fn globals(smmu: &Smmu) -> Globals {
     let (cr0, gbpa): (Cr0Ack, Gbpa) = (read(smmu), read(smmu));
@@ -247,25 +234,4 @@ fn globals(smmu: &Smmu) -> Globals {
 fn read<R: Register>(smmu: &Smmu) -> R {
     let offset = u64::from(R::PAGE.base() + R::OFFSET);
     R::from_word(smmu.mmio_read(offset, (R::WIDTH / 8) as u8))
-}
-
-/// The blueprint's words for a TLB, as the structure takes them. `seed` starts random replacement.
-fn tlb_shape(drawn: TlbBlueprint, seed: u64) -> TlbShape {
-    match drawn {
-        TlbBlueprint::Unbounded => TlbShape::Unbounded,
-        TlbBlueprint::UnboundedByAsid => TlbShape::UnboundedByAsid,
-        TlbBlueprint::SetAssociative { entries, ways, index, replacement } => TlbGeometry {
-            entries,
-            ways,
-            index: match index {
-                Index::Page => IndexFunction::Page,
-                Index::PageXorTags => IndexFunction::PageXorTags,
-            },
-            replacement: match replacement {
-                Replacement::RoundRobin => smmu_cache::Replacement::RoundRobin,
-                Replacement::Random => smmu_cache::Replacement::Random { seed },
-            },
-        }
-        .into(),
-    }
 }

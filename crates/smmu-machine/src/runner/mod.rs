@@ -8,8 +8,10 @@ mod broadcast;
 mod listener;
 mod order;
 mod schedule;
+mod structures;
 
-pub use board::{Board, BuildError, Interrupts, MachineMemory, device_ports, structure_sizes};
+pub use board::{Board, BuildError, Interrupts, MachineMemory, device_ports};
 pub use listener::{Listener, Shared};
 pub use order::Order;
 pub use schedule::{DmaId, Machine, Program, Stuck};
+pub use structures::structure_sizes;
