@@ -27,7 +27,7 @@ use smmu_arch::{AddressSpace, Epoch, Hit, TlbEntry, TlbKey, TlbScope};
 
 use crate::InvalidationLog;
 use directory::Directory;
-use sets::Sets;
+use sets::{Layout, Sets};
 use slots::Slots;
 use space::{Space, SpaceTag};
 use words::Found;
@@ -99,41 +99,13 @@ struct Numbered {
 /// has to be refreshed.
 #[derive(Debug)]
 pub struct Tlb {
-    store: Store,
+    /// `None` for a TLB that forgets nothing: its lines hang on the address spaces.
+    lines: Option<Lines>,
     /// Changes when a number of an address space is retired: contexts must be resolved anew.
     generation: CachePadded<AtomicU64>,
     /// Global entries are used in their own ASID only.
     by_asid: bool,
     ledger: Mutex<Ledger>,
-}
-
-/// Where the lines are.
-#[derive(Clone, Debug)]
-enum Store {
-    /// In sets of ways.
-    Sets(Lines),
-    /// The same, where the policy hears of hits or the index is a hash.
-    Watched(Lines),
-    /// On the address spaces: a TLB that forgets nothing.
-    Spaces,
-}
-
-impl Store {
-    fn new(shape: TlbShape) -> Result<Self, GeometryError> {
-        let TlbShape::SetAssociative(geometry) = shape else { return Ok(Self::Spaces) };
-        let hash = geometry.index == IndexFunction::Hash;
-        let sets = Sets::new(geometry.shape()?, hash);
-        let lines = Lines { sets, victims: Victims::new(&geometry)? };
-        let watched = hash || lines.victims.remember_hits();
-        Ok(if watched { Self::Watched(lines) } else { Self::Sets(lines) })
-    }
-
-    fn lines(&self) -> Option<&Lines> {
-        match self {
-            Self::Sets(lines) | Self::Watched(lines) => Some(lines),
-            Self::Spaces => None,
-        }
-    }
 }
 
 /// Sets of ways, and which of them goes.
@@ -144,13 +116,19 @@ struct Lines {
 }
 
 impl Lines {
-    /// The policy hears that a look-up of `input` has hit in `space`; tells whether it did.
-    fn tell(&self, space: &Space, input: u64) -> bool {
-        let place = self.sets.place_of(space, input);
-        if let Some((set, way)) = place {
+    fn new(geometry: &TlbGeometry) -> Result<Self, GeometryError> {
+        let victims = Victims::new(geometry)?;
+        let hash = geometry.index == IndexFunction::Hash;
+        let by_the_way = victims.remember_hits() || hash;
+        let layout = if by_the_way { Layout::Any { hash } } else { Layout::Plain };
+        Ok(Self { sets: Sets::new(geometry.shape()?, layout), victims })
+    }
+
+    /// The policy hears that a look-up of `input` has hit in `space`.
+    fn tell(&self, space: &Space, input: u64) {
+        if let Some((set, way)) = self.sets.place_of(space, input) {
             self.victims.hit(set, way);
         }
-        place.is_some()
     }
 }
 
@@ -183,15 +161,14 @@ impl Tlb {
 
     /// With fewer numbers for address spaces than a tag has room for.
     fn with_space_ids(shape: TlbShape, id_max: u32) -> Result<Self, GeometryError> {
-        let index = match shape {
-            TlbShape::SetAssociative(geometry) => geometry.index,
-            TlbShape::Unbounded | TlbShape::UnboundedByAsid => IndexFunction::Page,
+        let (index, lines) = match shape {
+            TlbShape::Unbounded | TlbShape::UnboundedByAsid => (IndexFunction::Page, None),
+            TlbShape::SetAssociative(geometry) => (geometry.index, Some(Lines::new(&geometry)?)),
         };
-        let store = Store::new(shape)?;
-        let slots = store.lines().map(|lines| Slots::new(lines.sets.slots()));
+        let slots = lines.as_ref().map(|lines| Slots::new(lines.sets.slots()));
         let directory = Directory::new(index, id_max);
         Ok(Self {
-            store,
+            lines,
             generation: CachePadded::new(AtomicU64::new(first_generation())),
             by_asid: shape == TlbShape::UnboundedByAsid,
             ledger: Mutex::new(Ledger { directory, slots, fills: 0, ids: Vec::new() }),
@@ -225,21 +202,6 @@ impl Tlb {
     /// ASID before a global one.
     #[inline(always)]
     pub fn look_up(&self, context: &mut Context, input: u64) -> Option<Hit> {
-        if let Store::Watched(lines) = &self.store {
-            return self.look_up_watched(lines, context, input);
-        }
-        self.look_up_unwatched(context, input)
-    }
-
-    #[inline(never)]
-    fn look_up_watched(&self, lines: &Lines, context: &mut Context, input: u64) -> Option<Hit> {
-        let hit = self.look_up_unwatched(context, input)?;
-        let _ = lines.tell(&context.own, input) || lines.tell(&context.global, input);
-        Some(hit)
-    }
-
-    #[inline(always)]
-    fn look_up_unwatched(&self, context: &mut Context, input: u64) -> Option<Hit> {
         let found = self.find(context, input);
         // Checked after the words were read: had a number been retired and given to another
         // address space before, the new generation would be seen here (the fences in `Sets`
@@ -266,22 +228,35 @@ impl Tlb {
         if !words::is_canonical(input) {
             return Found::NOTHING;
         }
-        let found = self.find_in(&context.own, input);
-        if found.is_hit() { found } else { self.find_global(&context.global, input) }
+        let found = self.find_in(context, &context.own, input);
+        if found.is_hit() { found } else { self.find_global(context, input) }
     }
 
     #[inline(always)]
-    fn find_in(&self, space: &Space, input: u64) -> Found {
-        match &self.store {
-            Store::Sets(lines) => lines.sets.find(space, input),
-            Store::Watched(lines) => lines.sets.find_by_any_index(space, input),
-            Store::Spaces => unbounded::find(space, input),
+    fn find_in(&self, context: &Context, space: &Space, input: u64) -> Found {
+        match &self.lines {
+            Some(lines) => match lines.sets.plain() {
+                Some(sets) => sets.find(space, input),
+                None => self.find_aside(lines, context, space, input),
+            },
+            None => unbounded::find(space, input),
         }
     }
 
+    /// What is in lines of any other kind; the policy hears of a hit that counts.
     #[inline(never)]
-    fn find_global(&self, space: &Space, input: u64) -> Found {
-        self.find_in(space, input)
+    fn find_aside(&self, lines: &Lines, context: &Context, space: &Space, input: u64) -> Found {
+        let found = lines.sets.find(space, input);
+        let current = || self.generation.load(Ordering::Acquire) == context.generation;
+        if found.is_hit() && lines.victims.remember_hits() && current() {
+            lines.tell(space, input);
+        }
+        found
+    }
+
+    #[inline(never)]
+    fn find_global(&self, context: &Context, input: u64) -> Found {
+        self.find_in(context, &context.global, input)
     }
 
     /// The entry that answers a look-up with `key`, and the number of its fill. Unlike a look-up
@@ -294,22 +269,25 @@ impl Tlb {
         let mut ledger = self.ledger.lock();
         let held = [false, true].into_iter().find_map(|global| {
             let id = ledger.directory.find(self.name(&key.space, global))?;
-            ledger.held_at(self.store.lines(), id, key.input)
+            ledger.held_at(self.lines.as_ref(), id, key.input)
         })?;
         Some((held.number, held.entry))
     }
 
     /// Holds `entry`, which a transaction made that began at `begin`.
+    #[inline(always)]
     pub fn fill(&self, entry: &TlbEntry, begin: Epoch, log: &InvalidationLog) -> Fill {
         self.fill_as(None, entry, begin, log)
     }
 
     /// Holds a copy of what another TLB holds as its fill `number`: a hit on it bears that number.
+    #[inline]
     pub fn copy(&self, number: u64, entry: &TlbEntry, begin: Epoch, log: &InvalidationLog) -> Fill {
         self.fill_as(Some(number), entry, begin, log)
     }
 
-    #[inline(always)]
+    /// One piece of code for both, as few callers as can be inside: it is long.
+    #[inline(never)]
     fn fill_as(
         &self,
         number: Option<u64>,
@@ -329,7 +307,7 @@ impl Tlb {
             Some(id) => id,
             None => self.intern(&mut ledger, name),
         };
-        let (number, evicted) = ledger.place(self.store.lines(), id, number, entry);
+        let (number, evicted) = ledger.place(self.lines.as_ref(), id, number, entry);
         Fill::Filled { number, evicted }
     }
 
@@ -349,7 +327,7 @@ impl Tlb {
         ledger.directory.collect_covered(scope, &mut ids);
         let one_by_one = scope.address.is_some() || scope.shared_only;
         let dropped = if one_by_one {
-            ids.iter().map(|&id| ledger.drop_within(self.store.lines(), id, scope)).sum()
+            ids.iter().map(|&id| ledger.drop_within(self.lines.as_ref(), id, scope)).sum()
         } else {
             ids.iter().map(|&id| ledger.retire(id)).sum()
         };
@@ -365,7 +343,7 @@ impl Tlb {
     /// entries give theirs up, and if that is not enough everything is forgotten.
     fn make_room(&self, ledger: &mut Ledger, names: &[SpaceTag]) {
         if !ledger.directory.has_room(names) {
-            ledger.reclaim(self.store.lines(), names);
+            ledger.reclaim(self.lines.as_ref(), names);
             self.generation.fetch_add(1, Ordering::SeqCst);
         }
     }
@@ -408,7 +386,7 @@ impl Tlb {
     /// Entries that fit; `None` for a TLB that forgets nothing.
     #[must_use]
     pub fn capacity(&self) -> Option<u32> {
-        self.store.lines().map(|lines| lines.sets.slots() as u32)
+        self.lines.as_ref().map(|lines| lines.sets.slots() as u32)
     }
 }
 
@@ -418,7 +396,7 @@ impl Clone for Tlb {
     fn clone(&self) -> Self {
         let ledger = self.ledger.lock();
         Self {
-            store: self.store.clone(),
+            lines: self.lines.clone(),
             generation: CachePadded::new(AtomicU64::new(first_generation())),
             by_asid: self.by_asid,
             ledger: Mutex::new(ledger.clone()),
@@ -429,7 +407,7 @@ impl Clone for Tlb {
 impl Ledger {
     /// Holds `entry` under the live number `id`; gives the number of the fill, which is the next
     /// unless one is given.
-    #[inline]
+    #[inline(always)]
     fn place(
         &mut self,
         lines: Option<&Lines>,

@@ -189,6 +189,8 @@ enum Array {
     One(Blocks<1>),
     Two(Blocks<2>),
     Four(Blocks<4>),
+    /// As `Four`, for a TLB that wants more of a look-up.
+    FourAside(Blocks<4>),
     Eight(Blocks<8>),
     Sixteen(Blocks<16>),
     /// Any other number: a set is several blocks, the last perhaps with ways to spare.
@@ -277,28 +279,53 @@ fn find_by<const HASH: bool>(
     Found::NOTHING
 }
 
+/// What a look-up has to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Layout {
+    /// Find a way by bits of the page: the usual sets of four ways are part of the caller's code.
+    Plain,
+    /// Anything else.
+    Any {
+        /// The index is a hash.
+        hash: bool,
+    },
+}
+
+/// Sets of four ways that are indexed by bits of the page.
+#[derive(Clone, Copy)]
+pub(super) struct Plain<'a>(&'a [Block<4>]);
+
+impl Plain<'_> {
+    /// What `space` holds at a canonical `input`.
+    #[inline(always)]
+    pub(super) fn find(self, space: &Space, input: u64) -> Found {
+        find_in::<4, false>(self.0, space, input)
+    }
+}
+
 /// The words of a set-associative TLB.
 #[derive(Debug)]
 pub(super) struct Sets {
     array: Array,
     sets: usize,
     ways: usize,
-    hash: bool,
+    layout: Layout,
 }
 
 impl Sets {
-    pub(super) fn new(shape: Shape, hash: bool) -> Self {
+    pub(super) fn new(shape: Shape, layout: Layout) -> Self {
         let Shape { sets, ways } = shape;
         let per_set = ways.div_ceil(8);
         let array = match ways {
             1 => Array::One(blocks(sets)),
             2 => Array::Two(blocks(sets)),
-            4 => Array::Four(blocks(sets)),
+            4 if layout == Layout::Plain => Array::Four(blocks(sets)),
+            4 => Array::FourAside(blocks(sets)),
             8 => Array::Eight(blocks(sets)),
             16 => Array::Sixteen(blocks(sets)),
             _ => Array::Many { blocks: blocks(sets * per_set), per_set },
         };
-        Self { array, sets, ways, hash }
+        Self { array, sets, ways, layout }
     }
 
     /// Slots of all sets.
@@ -313,9 +340,9 @@ impl Sets {
 
     /// The set that may hold 2^`size` bytes at `input`.
     pub(super) fn set_of(&self, space: &Space, input: u64, size: u32) -> usize {
-        match self.hash {
-            true => set_index::<true>(space, input, size, self.sets - 1),
-            false => set_index::<false>(space, input, size, self.sets - 1),
+        match self.layout {
+            Layout::Any { hash: true } => set_index::<true>(space, input, size, self.sets - 1),
+            _ => set_index::<false>(space, input, size, self.sets - 1),
         }
     }
 
@@ -334,30 +361,30 @@ impl Sets {
         None
     }
 
-    /// What `space` holds at a canonical `input`; the index is no hash.
+    /// What most TLBs have.
     #[inline(always)]
-    pub(super) fn find(&self, space: &Space, input: u64) -> Found {
+    pub(super) fn plain(&self) -> Option<Plain<'_>> {
         match &self.array {
-            // What most TLBs have: part of the caller's code.
-            Array::Four(blocks) => find_in::<4, false>(blocks, space, input),
-            _ => self.find_elsewhere::<false>(space, input),
+            Array::Four(blocks) => Some(Plain(blocks)),
+            _ => None,
         }
     }
 
-    /// What `space` holds at a canonical `input`, whatever the index.
-    pub(super) fn find_by_any_index(&self, space: &Space, input: u64) -> Found {
-        match self.hash {
-            true => self.find_elsewhere::<true>(space, input),
-            false => self.find_elsewhere::<false>(space, input),
+    /// What `space` holds at a canonical `input`.
+    pub(super) fn find(&self, space: &Space, input: u64) -> Found {
+        match self.layout {
+            Layout::Any { hash: true } => self.find_by::<true>(space, input),
+            _ => self.find_by::<false>(space, input),
         }
     }
 
-    #[inline(never)]
-    fn find_elsewhere<const HASH: bool>(&self, space: &Space, input: u64) -> Found {
+    fn find_by<const HASH: bool>(&self, space: &Space, input: u64) -> Found {
         match &self.array {
             Array::One(blocks) => find_in::<1, HASH>(blocks, space, input),
             Array::Two(blocks) => find_in::<2, HASH>(blocks, space, input),
-            Array::Four(blocks) => find_in::<4, HASH>(blocks, space, input),
+            Array::Four(blocks) | Array::FourAside(blocks) => {
+                find_in::<4, HASH>(blocks, space, input)
+            }
             Array::Eight(blocks) => find_in::<8, HASH>(blocks, space, input),
             Array::Sixteen(blocks) => find_in::<16, HASH>(blocks, space, input),
             Array::Many { blocks, per_set } => find_in_many::<HASH>(blocks, *per_set, space, input),
@@ -378,7 +405,9 @@ impl Sets {
         match &self.array {
             Array::One(blocks) => Set::new(&blocks[set], &[], self.ways),
             Array::Two(blocks) => Set::new(&blocks[set], &[], self.ways),
-            Array::Four(blocks) => Set::new(&blocks[set], &[], self.ways),
+            Array::Four(blocks) | Array::FourAside(blocks) => {
+                Set::new(&blocks[set], &[], self.ways)
+            }
             Array::Eight(blocks) => Set::new(&blocks[set], &[], self.ways),
             Array::Sixteen(blocks) => Set::new(&blocks[set], &[], self.ways),
             Array::Many { blocks, per_set } => {
@@ -392,7 +421,7 @@ impl Sets {
 impl Clone for Sets {
     /// Only under the writers' lock.
     fn clone(&self) -> Self {
-        let copy = Self::new(Shape { sets: self.sets, ways: self.ways }, self.hash);
+        let copy = Self::new(Shape { sets: self.sets, ways: self.ways }, self.layout);
         (0..self.sets).for_each(|set| self.set(set).copy_to(&copy.set(set)));
         copy
     }
@@ -408,7 +437,7 @@ mod tests {
     #[test]
     fn a_way_is_never_seen_half_written() {
         const WORDS: u64 = 0x4567 << 48;
-        let sets = Sets::new(Shape { sets: 1, ways: 4 }, false);
+        let sets = Sets::new(Shape { sets: 1, ways: 4 }, Layout::Plain);
         let space = Space::default();
         space.add_size(0, SIZE_MIN);
         let stop = AtomicBool::new(false);

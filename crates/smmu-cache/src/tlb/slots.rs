@@ -44,6 +44,7 @@ impl Slots {
     }
 
     /// Holds `entry` under the live number `id`.
+    #[inline(always)]
     pub(super) fn place(
         &mut self,
         lines: &Lines,
@@ -212,7 +213,7 @@ impl Slots {
 }
 
 /// The way for a new entry: that of an older copy, a free one of those `allowed`, or a victim.
-#[inline]
+#[inline(always)]
 fn choose(
     set: usize,
     ways: &Set<'_>,
