@@ -44,6 +44,7 @@ fn machine(order: Order) -> Machine<()> {
             smmu: 0,
             streams: vec![STREAM],
             group: 0,
+            ats: None,
             entry: 0,
         }],
     };

@@ -76,8 +76,19 @@ pub struct DeviceBlueprint {
     pub streams: Vec<u32>,
     /// IOMMU group: devices with the same number are owned together.
     pub group: u32,
+    /// Its address translation cache, if it has one.
+    pub ats: Option<AtsBlueprint>,
     /// `[[device]]` of the file that it comes from, from 0.
     pub entry: usize,
+}
+
+/// The address translation cache of an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AtsBlueprint {
+    /// Translations that it holds, 1 to 65536.
+    pub entries: u32,
+    /// It answers invalidation requests.
+    pub answers: bool,
 }
 
 impl Blueprint {
@@ -178,7 +189,11 @@ impl MachineFile {
                 let group = device.group.unwrap_or_else(|| self.free_group(devices.len()));
                 let streams = streams_of_copy(device, copy);
                 let name = numbered(&device.name, copy);
-                devices.push(DeviceBlueprint { name, smmu, streams, group, entry });
+                let ats = device.ats.map(|ats| AtsBlueprint {
+                    entries: ats.entries.unwrap_or(64),
+                    answers: ats.answers.unwrap_or(true),
+                });
+                devices.push(DeviceBlueprint { name, smmu, streams, group, ats, entry });
             }
         }
         devices
@@ -215,6 +230,7 @@ fn default_device(number: u32) -> DeviceBlueprint {
         smmu: 0,
         streams: vec![number + 1],
         group: number,
+        ats: None,
         entry: 0,
     }
 }

@@ -38,6 +38,7 @@ impl MachineFile {
         }
         check_windows(blueprint, problems);
         self.check_devices(problems);
+        check_ats(blueprint, problems);
         check_streams(blueprint, problems);
         check_groups(blueprint, problems);
     }
@@ -216,6 +217,27 @@ fn check_identification(smmu: &SmmuBlueprint, path: &Path, problems: &mut Vec<Pr
 fn at_register(path: &Path, field: &str) -> Path {
     let register = field.split('.').next().unwrap_or_default();
     path.key(&register.to_lowercase())
+}
+
+/// The most translations that an endpoint holds.
+const ATC_ENTRIES_MAX: u32 = 1 << 16;
+
+fn check_ats(blueprint: &Blueprint, problems: &mut Vec<Problem>) {
+    for device in &blueprint.devices {
+        let Some(ats) = device.ats else { continue };
+        let path = Path::root().key("device").index(device.entry).key("ats");
+        let smmu = &blueprint.smmus[device.smmu];
+        if !Features::decode(&smmu.ids).ats {
+            let what = format!("`{}` has no ATS (IDR0.ATS = 0) for `{}`", smmu.name, device.name);
+            let help = format!("set `idr0 = {:#x}` under its `id`", smmu.ids.idr0 | 1 << 10);
+            problems.push(Problem::new(path.clone(), what, help));
+        }
+        if ats.entries == 0 || ats.entries > ATC_ENTRIES_MAX {
+            let what = format!("an address translation cache cannot have {} entries", ats.entries);
+            let help = format!("choose 1 to {ATC_ENTRIES_MAX}, or leave `ats` out");
+            problems.push(Problem::new(path.key("entries"), what, help));
+        }
+    }
 }
 
 fn check_streams(blueprint: &Blueprint, problems: &mut Vec<Problem>) {

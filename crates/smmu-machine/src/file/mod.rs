@@ -13,7 +13,9 @@ mod structures;
 mod unmodelled;
 mod windows;
 
-pub use blueprint::{Blueprint, CmdqvBlueprint, DeviceBlueprint, MemoryRegion, SmmuBlueprint};
+pub use blueprint::{
+    AtsBlueprint, Blueprint, CmdqvBlueprint, DeviceBlueprint, MemoryRegion, SmmuBlueprint,
+};
 pub use bytes::Bytes;
 pub use hierarchy::{
     CacheBlueprint, HierarchyBlueprint, SetAssociative, TlbBlueprint, WalkCacheBlueprint,
@@ -90,8 +92,22 @@ pub struct Device {
     /// IOMMU group: devices of one group are owned together and lie behind one SMMU.
     /// Default: a group of its own.
     pub group: Option<u32>,
+    /// It has an address translation cache (ATS), which needs IDR0.ATS of its SMMU: `ats = {}`.
+    /// Default: it has none.
+    pub ats: Option<Ats>,
     /// How many copies, numbered from 0. 1 to 4096. Default: a single device without number.
     pub count: Option<u32>,
+}
+
+/// The address translation cache of an endpoint, fully associative, first in, first out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ats {
+    /// Translations that it holds, 1 to 65536. Default: 64.
+    pub entries: Option<u32>,
+    /// Whether it answers invalidation requests. If it does not, each times out, and the next
+    /// CMD_SYNC reports CERROR_ATC_INV_SYNC. Default: true.
+    pub answers: Option<bool>,
 }
 
 impl MachineFile {

@@ -1,5 +1,6 @@
 //! What is soldered on: memory, SMMUs at their addresses, ports of the devices, interrupt lines.
 
+use super::endpoint::{Endpoint, endpoints};
 use super::listener::{Listener, Shared};
 use super::structures::structure_sizes;
 use crate::file::Blueprint;
@@ -45,6 +46,8 @@ pub struct Board<L: Listener> {
     pub(super) smmus: Vec<Placed>,
     /// Ports by device.
     pub(super) ports: Vec<Port<Shared<L>>>,
+    /// Address translation caches by device.
+    pub(super) endpoints: Vec<Option<Endpoint>>,
     pub(super) listener: Shared<L>,
     pub(super) interrupts: Interrupts,
 }
@@ -127,7 +130,8 @@ impl<L: Listener> Board<L> {
             .collect::<Result<Vec<_>, _>>()?;
         let ports = connect(blueprint, &smmus, &listener)?;
         let memory = Rc::new(Recording::new(ram, listener.clone()));
-        Ok(Self { memory, smmus, ports, listener, interrupts: Interrupts::default() })
+        let (endpoints, interrupts) = (endpoints(blueprint), Interrupts::default());
+        Ok(Self { memory, smmus, ports, endpoints, listener, interrupts })
     }
 
     /// The SMMU whose registers hold `address`, and where in them it is.

@@ -5,6 +5,7 @@
 
 mod board;
 mod broadcast;
+mod endpoint;
 mod listener;
 mod order;
 mod schedule;

@@ -1,6 +1,7 @@
 //! The scheduler.
 
 use super::board::Board;
+use super::endpoint::{Forgetting, Traffic};
 use super::listener::{Listener, Shared};
 use super::order::{Chooser, Order};
 use super::{Interrupts, MachineMemory};
@@ -72,6 +73,7 @@ pub(super) enum Running {
         master: DmaId,
         device: usize,
         translation: Box<Translation>,
+        traffic: Traffic,
     },
     /// A transaction that the SMMU holds, until software decides about it.
     Stalled {
@@ -84,6 +86,8 @@ pub(super) enum Running {
         id: CpuId,
         cpu: CpuActor<()>,
     },
+    /// An endpoint that was told to forget.
+    Forgetting(Forgetting),
     /// The part of an SMMU in the DSB of a CPU.
     Sync {
         cpu: CpuId,
@@ -102,7 +106,7 @@ impl Running {
     /// looks again.
     const fn rank(&self) -> u8 {
         match self {
-            Self::Work { .. } | Self::Sync { .. } => 0,
+            Self::Work { .. } | Self::Sync { .. } | Self::Forgetting(_) => 0,
             Self::Translation { .. } | Self::Stalled { .. } => 1,
             Self::Cpu { .. } => 2,
             Self::Master { .. } => 3,
@@ -115,6 +119,7 @@ impl Running {
             Self::Translation { .. } => "a translation",
             Self::Stalled { .. } => "a stalled transaction",
             Self::Cpu { .. } => "a CPU",
+            Self::Forgetting(_) => "an endpoint's invalidation",
             Self::Sync { .. } => "a DSB",
             Self::Master { .. } => "a device",
         }
@@ -219,6 +224,10 @@ impl<L: Listener> Machine<L> {
         self.started += 1;
         let port = smmu_arch::PortId(device as u16);
         let engine = DmaEngine::new(port, Box::new(transfers) as Transfers);
+        let engine = match &self.board.endpoints[device] {
+            Some(endpoint) => engine.with_atc(Rc::clone(&endpoint.atc)),
+            None => engine,
+        };
         self.start(Running::Master { id, device, engine });
         id
     }
@@ -299,6 +308,7 @@ impl<L: Listener> Machine<L> {
     fn is_ready(&self, slot: &Slot) -> bool {
         match (&slot.state, &slot.actor) {
             (State::Ready(_), _) => true,
+            (State::Asked, Running::Forgetting(forgetting)) => self.has_drained(forgetting),
             (State::Asked, _) => false,
             (State::Waiting(Condition::Time(ns)), _) => *ns <= self.time_ns,
             (State::Waiting(Condition::Lock(lock)), _) => !self.held.contains(lock),
@@ -381,6 +391,7 @@ impl<L: Listener> Machine<L> {
                     Step::Done(()) => drop(self.actors.remove(index)),
                 }
             }
+            Running::Forgetting(_) => self.step_forgetting(index),
             Running::Sync { sync, .. } => match sync.step(answer) {
                 Step::Need(_) => unreachable!("a DSB asks for nothing"),
                 Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
@@ -401,13 +412,17 @@ impl<L: Listener> Machine<L> {
     }
 
     fn answer_work(&mut self, smmu: usize, request: &Request) -> Answer {
+        if let Request::Send { message: Message::InvalidateAtc(invalidation), .. } = request {
+            self.invalidate_atc(smmu, invalidation);
+            return Answer::Done;
+        }
         let Board { smmus, memory, listener, interrupts, .. } = &mut self.board;
         let smmu = &smmus[smmu].smmu;
         if let Request::Send { message, .. } = *request {
             match message {
                 Message::Interrupt(line) => interrupts.pulse(smmu.id(), line),
                 Message::SendEvent => interrupts.send_event(),
-                // No device of a machine has a cache of translations: nothing is outstanding.
+                // No device of a machine makes page requests.
                 Message::InvalidateAtc(_)
                 | Message::PageResponse(_)
                 | Message::Transaction(_)
@@ -467,6 +482,12 @@ impl<L: Listener> Machine<L> {
             Request::Send { message: Message::Transaction(transaction), .. } => {
                 return self.translate(id, device, transaction);
             }
+            Request::Send { message: Message::TranslationRequest(ref request), .. } => {
+                return self.request_translation(id, device, request);
+            }
+            Request::Send { message: Message::Translated(transaction), .. } => {
+                return self.pass_translated(id, device, transaction);
+            }
             Request::Send { message: Message::End, .. } => {
                 self.board.ports[device].end();
                 Answer::Done
@@ -478,29 +499,52 @@ impl<L: Listener> Machine<L> {
 
     /// Translates a transaction of a master: at once in direct order, else by an actor.
     fn translate(&mut self, master: DmaId, device: usize, transaction: Transaction) {
+        let direct = self.is_direct();
         let Board { ports, memory, .. } = &mut self.board;
         let port = &mut ports[device];
-        if self.chooser.is_direct() {
+        if direct {
             let outcome = port.translate(&**memory, &transaction);
             self.answer_transaction(master, device, transaction, outcome);
         } else {
-            let translation = Box::new(port.start(&transaction));
-            self.start(Running::Translation { master, device, translation });
+            let translation = port.start(&transaction);
+            self.start_translation(master, device, translation, Traffic::Untranslated);
         }
+    }
+
+    pub(super) fn start_translation(
+        &mut self,
+        master: DmaId,
+        device: usize,
+        translation: Translation,
+        traffic: Traffic,
+    ) {
+        let translation = Box::new(translation);
+        self.start(Running::Translation { master, device, translation, traffic });
+    }
+
+    /// Nothing happens beside what is being done.
+    pub(super) const fn is_direct(&self) -> bool {
+        self.chooser.is_direct()
     }
 
     /// A translation is done: its record is left, and its master goes on.
     fn translated(&mut self, index: usize, mut outcome: TranslationOutcome) {
-        let Running::Translation { master, device, translation } = self.actors.remove(index).actor
+        let Running::Translation { master, device, translation, traffic } =
+            self.actors.remove(index).actor
         else {
             return;
         };
-        self.board.ports[device].finish(&translation, &mut outcome);
+        let port = &mut self.board.ports[device];
+        match traffic {
+            Traffic::Untranslated => port.finish(&translation, &mut outcome),
+            Traffic::Translated => port.finish_translated(&translation, &mut outcome),
+            Traffic::Request => return self.requested(master, device, &translation, outcome),
+        }
         self.answer_transaction(master, device, *translation.transaction(), outcome);
     }
 
     /// A master learns what became of its transaction, unless that is still to be decided.
-    fn answer_transaction(
+    pub(super) fn answer_transaction(
         &mut self,
         master: DmaId,
         device: usize,
@@ -515,12 +559,16 @@ impl<L: Listener> Machine<L> {
             return;
         }
         let answer = outcome.map(|granted| granted.output).map_err(|refused| refused.refusal());
-        let waiting = self
-            .actors
-            .iter_mut()
-            .find(|slot| matches!(slot.actor, Running::Master { id, .. } if id == master));
+        self.answer_engine(master, Answer::Translated(answer));
+    }
+
+    /// A master that has asked goes on.
+    pub(super) fn answer_engine(&mut self, master: DmaId, answer: Answer) {
+        let mut slots = self.actors.iter_mut();
+        let waiting =
+            slots.find(|slot| matches!(slot.actor, Running::Master { id, .. } if id == master));
         if let Some(slot) = waiting {
-            slot.state = State::Ready(Answer::Translated(answer));
+            slot.state = State::Ready(answer);
         }
     }
 
