@@ -216,6 +216,8 @@ pub enum InterruptLine {
     CommandSync,
     /// A global error became active.
     GlobalError,
+    /// A counter of its PMCG overflowed.
+    CounterGroup,
     /// An error of a virtual Command queue became active: the one interrupt of a CMDQV.
     Cmdqv,
 }

@@ -30,6 +30,7 @@ fn machine(order: Order) -> Machine<()> {
         memory: vec![MemoryRegion { base: RAM, bytes: 4 << 20 }],
         smmus: vec![SmmuBlueprint {
             cmdqv: None,
+            pmcg: None,
             name: "smmu".to_owned(),
             registers: REGISTERS,
             preset: "ideal",

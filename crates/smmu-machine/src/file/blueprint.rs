@@ -6,8 +6,8 @@ use smmu_arch::registers::{CmdqvParam, VCMDQS_MAX, VINTF_STREAMS, VINTFS_MAX};
 use super::hierarchy::{CacheBlueprint, HierarchyBlueprint, TlbBlueprint, cache_over, tlb_over};
 use super::smmu::{Cmdqv, Smmu};
 use super::{
-    CMDQV_BASE, CMDQV_STRIDE, Device, MEMORY_BASE, MEMORY_BYTES, MachineFile, REGISTERS_BASE,
-    REGISTERS_STRIDE, with_overrides,
+    CMDQV_BASE, CMDQV_STRIDE, Device, MEMORY_BASE, MEMORY_BYTES, MachineFile, PMCG_BASE,
+    PMCG_STRIDE, REGISTERS_BASE, REGISTERS_STRIDE, with_overrides,
 };
 use crate::names::{copies, numbered};
 use crate::presets::{self, Preset};
@@ -54,6 +54,19 @@ pub struct SmmuBlueprint {
     pub cd_cache: CacheBlueprint,
     /// The CMDQV in front of it, if there is one.
     pub cmdqv: Option<CmdqvBlueprint>,
+    /// Its counter group, if it has one.
+    pub pmcg: Option<PmcgBlueprint>,
+}
+
+/// A Performance Monitor Counter Group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PmcgBlueprint {
+    /// Physical address of its page.
+    pub registers: u64,
+    /// Counters, 1 to 64.
+    pub counters: u8,
+    /// Bits of a counter, 32 to 64.
+    pub counter_bits: u8,
 }
 
 /// A Tegra241 CMDQV.
@@ -168,6 +181,11 @@ impl MachineFile {
                     ste_cache: cache_over(preset.ste_cache, smmu.ste_cache),
                     cd_cache: cache_over(preset.cd_cache, smmu.cd_cache),
                     cmdqv: smmu.cmdqv.map(|cmdqv| cmdqv_of(&cmdqv, index)),
+                    pmcg: smmu.pmcg.map(|pmcg| PmcgBlueprint {
+                        registers: pmcg.registers.unwrap_or(PMCG_BASE + index as u64 * PMCG_STRIDE),
+                        counters: pmcg.counters.unwrap_or(8),
+                        counter_bits: pmcg.counter_bits.unwrap_or(32),
+                    }),
                 }
             })
             .collect()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use smmu_arch::Features;
-use smmu_arch::registers::{VCMDQS_MAX, VINTF_STREAMS, VINTFS_MAX};
+use smmu_arch::registers::{PMCG_COUNTERS_MAX, VCMDQS_MAX, VINTF_STREAMS, VINTFS_MAX};
 
 use super::windows::{check_windows, overlap, range};
 use super::{
@@ -33,6 +33,7 @@ impl MachineFile {
             let path = Path::root().key("smmu").index(index);
             check_structures(smmu, &path, problems);
             check_cmdqv(self.smmu.get(index), &path.key("cmdqv"), problems);
+            check_pmcg(smmu, &path.key("pmcg"), problems);
             check_identification(smmu, &path.key("id"), problems);
             self.check_shapes(index, &path, problems);
         }
@@ -152,6 +153,19 @@ fn check_cmdqv(smmu: Option<&Smmu>, path: &Path, problems: &mut Vec<Problem>) {
             let help = format!("choose a power of two up to {most}");
             problems.push(Problem::new(path.key(key), what, help));
         }
+    }
+}
+
+fn check_pmcg(smmu: &SmmuBlueprint, path: &Path, problems: &mut Vec<Problem>) {
+    let Some(pmcg) = smmu.pmcg else { return };
+    if !(1..=PMCG_COUNTERS_MAX).contains(&pmcg.counters) {
+        let what = format!("a PMCG cannot have {} counters", pmcg.counters);
+        let help = format!("choose 1 to {PMCG_COUNTERS_MAX}");
+        problems.push(Problem::new(path.key("counters"), what, help));
+    }
+    if !(32..=64).contains(&pmcg.counter_bits) {
+        let what = format!("a counter cannot have {} bits", pmcg.counter_bits);
+        problems.push(Problem::new(path.key("counter_bits"), what, "choose 32 to 64"));
     }
 }
 

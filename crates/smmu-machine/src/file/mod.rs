@@ -14,13 +14,14 @@ mod unmodelled;
 mod windows;
 
 pub use blueprint::{
-    AtsBlueprint, Blueprint, CmdqvBlueprint, DeviceBlueprint, MemoryRegion, SmmuBlueprint,
+    AtsBlueprint, Blueprint, CmdqvBlueprint, DeviceBlueprint, MemoryRegion, PmcgBlueprint,
+    SmmuBlueprint,
 };
 pub use bytes::Bytes;
 pub use hierarchy::{
     CacheBlueprint, HierarchyBlueprint, SetAssociative, TlbBlueprint, WalkCacheBlueprint,
 };
-pub use smmu::{Cmdqv, IdOverrides, Smmu};
+pub use smmu::{Cmdqv, IdOverrides, Pmcg, Smmu};
 pub use structures::{
     ConfigCache, ConfigCacheShape, Index, Replacement, Shape, Tlb, WalkCache, WalkCaches,
 };
@@ -44,6 +45,10 @@ pub const REGISTERS_BASE: u64 = 0x2b40_0000;
 pub const REGISTERS_STRIDE: u64 = 0x10_0000;
 /// Registers of the first CMDQV where none are given: 0x2c00_0000.
 pub const CMDQV_BASE: u64 = 0x2c00_0000;
+/// Registers of the first PMCG where none are given: 0x2b80_0000.
+pub const PMCG_BASE: u64 = 0x2b80_0000;
+/// From the registers of one PMCG to the next where none are given, and bytes of each: 64 KiB.
+pub const PMCG_STRIDE: u64 = 0x1_0000;
 /// From the registers of one CMDQV to the next where none are given: 16 MiB.
 pub const CMDQV_STRIDE: u64 = 0x100_0000;
 

@@ -39,6 +39,21 @@ pub struct Smmu {
     pub cd_cache: ConfigCache,
     /// A Tegra241 CMDQV in front of it; without the table there is none.
     pub cmdqv: Option<Cmdqv>,
+    /// A Performance Monitor Counter Group; without the table there is none.
+    pub pmcg: Option<Pmcg>,
+}
+
+/// A Performance Monitor Counter Group that counts what the ports of its SMMU do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pmcg {
+    /// Physical address of its page, aligned to 64 KiB: 64 KiB. Default: 0x2b80_0000 for the first
+    /// SMMU, 64 KiB further for each one after it.
+    pub registers: Option<u64>,
+    /// Counters, 1 to 64. Default: 8.
+    pub counters: Option<u8>,
+    /// Bits of a counter, 32 to 64. Default: 32.
+    pub counter_bits: Option<u8>,
 }
 
 /// A Tegra241 CMDQV: Command queues that a guest may be given. Counts are powers of two.

@@ -3,7 +3,7 @@
 use smmu_arch::Features;
 use smmu_arch::registers::CMDQV_BYTES;
 
-use super::{Blueprint, SmmuBlueprint};
+use super::{Blueprint, PMCG_STRIDE, SmmuBlueprint};
 use crate::{Path, Problem};
 
 const ALIGNMENT: u64 = 0x1_0000;
@@ -38,7 +38,13 @@ impl SmmuBlueprint {
             bytes: CMDQV_BYTES,
             key: &["cmdqv", "registers"],
         });
-        std::iter::once(own).chain(cmdqv)
+        let pmcg = self.pmcg.map(|pmcg| Window {
+            what: format!("the PMCG of `{}`", self.name),
+            base: pmcg.registers,
+            bytes: PMCG_STRIDE,
+            key: &["pmcg", "registers"],
+        });
+        std::iter::once(own).chain(cmdqv).chain(pmcg)
     }
 }
 

@@ -3,15 +3,17 @@
 use super::endpoint::{Endpoint, endpoints};
 use super::listener::{Listener, Shared};
 use super::structures::structure_sizes;
-use crate::file::Blueprint;
+use crate::file::{Blueprint, PMCG_STRIDE, SmmuBlueprint};
 use smmu_arch::registers::{
     CMDQV_BYTES, Cr0, Cr0Ack, Cr2, Gbpa, Register, StrtabBase, StrtabBaseCfg,
 };
-use smmu_arch::{Pa, PortId, SmmuId};
-use smmu_bus::{InterruptLine, MemoryMapError, Mmio, Outputs, Ram, Recording};
+use smmu_arch::{Pa, PortId, SmmuId, Why};
+use smmu_bus::{
+    Data, InterruptLine, MemoryMapError, Mmio, Outputs, Ram, Recording, Request, serve_memory,
+};
 use smmu_cache::GeometryError;
 use smmu_check::Globals;
-use smmu_device::{CmdqvFrame, NoSuchPort, Port, Smmu, SmmuConfig};
+use smmu_device::{CmdqvFrame, Metered, NoSuchPort, Pmcg, PmcgConfig, Port, Smmu, SmmuConfig};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -45,7 +47,7 @@ pub struct Board<L: Listener> {
     pub(super) memory: Rc<MachineMemory<L>>,
     pub(super) smmus: Vec<Placed>,
     /// Ports by device.
-    pub(super) ports: Vec<Port<Shared<L>>>,
+    pub(super) ports: Vec<Port<Metered<Shared<L>>>>,
     /// Address translation caches by device.
     pub(super) endpoints: Vec<Option<Endpoint>>,
     pub(super) listener: Shared<L>,
@@ -60,6 +62,9 @@ pub(super) struct Placed {
     registers: (Pa, u64),
     /// Where those of its CMDQV are, if it has one.
     cmdqv: Option<Pa>,
+    /// Its counter group. One without registers never counts.
+    pub(super) pmcg: Arc<Pmcg>,
+    pmcg_registers: Option<Pa>,
     globals: Globals,
 }
 
@@ -68,6 +73,7 @@ pub(super) struct Placed {
 enum Window {
     Smmu,
     Cmdqv,
+    Pmcg,
 }
 
 impl Placed {
@@ -77,6 +83,10 @@ impl Placed {
         };
         let own = within(self.registers).map(|offset| (Window::Smmu, offset));
         own.or_else(|| within((self.cmdqv?, CMDQV_BYTES)).map(|offset| (Window::Cmdqv, offset)))
+            .or_else(|| {
+                let page = (self.pmcg_registers?, PMCG_STRIDE);
+                within(page).map(|offset| (Window::Pmcg, offset))
+            })
     }
 }
 
@@ -134,6 +144,21 @@ impl<L: Listener> Board<L> {
         Ok(Self { memory, smmus, ports, endpoints, listener, interrupts })
     }
 
+    /// Interrupts of counter groups that became due.
+    pub(super) fn signal_overflows(&mut self) {
+        for placed in &self.smmus {
+            let Some(interrupt) = placed.pmcg.take_interrupt() else { continue };
+            match interrupt.msi {
+                Some((pa, data)) => {
+                    let (data, why) = (Data::Half(data), Why::Msi);
+                    // An MSI that meets no memory is lost: a PMCG has nowhere to report it.
+                    let _ = serve_memory(&*self.memory, &Request::Write { pa, data, why });
+                }
+                None => self.interrupts.pulse(placed.smmu.id(), InterruptLine::CounterGroup),
+            }
+        }
+    }
+
     /// The SMMU whose registers hold `address`, and where in them it is.
     fn decode(&self, address: Pa) -> Option<(usize, Window, u64)> {
         self.smmus.iter().enumerate().find_map(|(index, placed)| {
@@ -148,6 +173,7 @@ impl<L: Listener> Board<L> {
             Some((index, Window::Cmdqv, offset)) => {
                 CmdqvFrame(Arc::clone(&self.smmus[index].smmu)).mmio_read(offset, bytes)
             }
+            Some((index, Window::Pmcg, offset)) => self.smmus[index].pmcg.mmio_read(offset, bytes),
             None => u64::MAX >> (64 - 8 * u32::from(bytes.clamp(1, 8))),
         }
     }
@@ -161,6 +187,7 @@ impl<L: Listener> Board<L> {
             Window::Cmdqv => {
                 CmdqvFrame(Arc::clone(&placed.smmu)).mmio_write(offset, bytes, value);
             }
+            Window::Pmcg => placed.pmcg.mmio_write(offset, bytes, value),
         }
         let globals = globals(&placed.smmu);
         if globals != placed.globals {
@@ -188,20 +215,30 @@ fn place(blueprint: &Blueprint, index: usize, seed: u64) -> Result<Placed, Build
         smmu: Arc::new(smmu),
         registers: (Pa(drawn.registers), drawn.register_bytes()),
         cmdqv: drawn.cmdqv.map(|cmdqv| Pa(cmdqv.registers)),
+        pmcg: Arc::new(Pmcg::new(&pmcg_config(drawn))),
+        pmcg_registers: drawn.pmcg.map(|pmcg| Pa(pmcg.registers)),
         globals,
     })
+}
+
+fn pmcg_config(drawn: &SmmuBlueprint) -> PmcgConfig {
+    let PmcgConfig { counters, counter_bits, msi } = PmcgConfig::default();
+    let (counters, counter_bits) =
+        drawn.pmcg.map_or((counters, counter_bits), |pmcg| (pmcg.counters, pmcg.counter_bits));
+    PmcgConfig { counters, counter_bits, msi }
 }
 
 fn connect<L: Listener>(
     blueprint: &Blueprint,
     smmus: &[Placed],
     listener: &Shared<L>,
-) -> Result<Vec<Port<Shared<L>>>, BuildError> {
+) -> Result<Vec<Port<Metered<Shared<L>>>>, BuildError> {
     let places = blueprint.devices.iter().zip(device_ports(blueprint));
     places
         .map(|(device, (_, number))| {
-            let smmu = Arc::clone(&smmus[device.smmu].smmu);
-            Ok(Port::new(smmu, number, listener.clone())?)
+            let Placed { smmu, pmcg, .. } = &smmus[device.smmu];
+            let observer = Metered::new(Arc::clone(pmcg), listener.clone());
+            Ok(Port::new(Arc::clone(smmu), number, observer)?)
         })
         .collect()
 }

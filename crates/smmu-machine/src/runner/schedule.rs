@@ -286,6 +286,7 @@ impl<L: Listener> Machine<L> {
 
     /// What SMMUs have to do becomes actors.
     fn take_up_work(&mut self) {
+        self.board.signal_overflows();
         for index in 0..self.board.smmus.len() {
             let mut listener = self.board.listener.clone();
             while let Some(work) = self.board.smmus[index].smmu.work(&mut listener) {

@@ -28,7 +28,6 @@ pub enum CachedAnswer {
 
 /// What a cached walk says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub enum CachedStep {
     /// It asks for the descriptor that shortens the walk most.
     LookUp(WalkKey),
@@ -51,7 +50,6 @@ pub struct CachedWalk {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(clippy::large_enum_variant, reason = "one for a walk")]
 enum State {
     Begin,
     /// Stage 1 may begin further down than at its root.
@@ -88,7 +86,7 @@ impl CachedWalk {
                 let next = self.walk.step(regime, UpdatingAnswer::Word(word));
                 self.next(regime, next)
             }
-            (State::LookUp1, _) => self.from_the_root(regime),
+            (State::LookUp1, _) => self.begin_at_the_root(regime),
             (State::LookUp2(read), _) => self.say(read),
             (State::Keep(next), _) => self.next(regime, next),
             (State::Walk, CachedAnswer::Walk(answer)) => self.answered(regime, answer),
@@ -99,11 +97,11 @@ impl CachedWalk {
     fn begin(&mut self, regime: &Regime) -> CachedStep {
         match self.root1(regime) {
             Some(root) => self.look_up(regime, Stage::Stage1, root, State::LookUp1),
-            None => self.from_the_root(regime),
+            None => self.begin_at_the_root(regime),
         }
     }
 
-    fn from_the_root(&mut self, regime: &Regime) -> CachedStep {
+    fn begin_at_the_root(&mut self, regime: &Regime) -> CachedStep {
         let next = self.walk.step(regime, UpdatingAnswer::Start);
         self.next(regime, next)
     }
@@ -195,7 +193,7 @@ impl CachedWalk {
             }
             (UpdatingStep::Done(Err(_)), _) if self.shortened => {
                 *self = Self::new(self.first.clone(), WalkCaches::NONE);
-                self.from_the_root(regime)
+                self.begin_at_the_root(regime)
             }
             _ => self.say(next),
         }
