@@ -82,3 +82,19 @@ fn get_vmid_first_fails_as_posted() {
 fn an_unmap_in_direct_order_races_with_nobody() {
     passes("race-unmap.toml");
 }
+
+/// Published numbers, each with its source and what was fitted in the file.
+#[test]
+fn published_experiments_come_out() {
+    for name in ["e1-window-random", "e2-walk-accesses", "e13-window-superpages", "e17-contiguous"]
+    {
+        passes(&format!("experiments/{name}.toml"));
+    }
+    let results = passes("experiments/s1-shared-vmid.toml");
+    let hits = |name: &str| variant(&results, name).sum(|device| device.counts.hits);
+    for entries in [256, 320, 384, 448, 512] {
+        let [private, shared] =
+            ["private", "shared"].map(|vmid| hits(&format!("{vmid}, {entries} entries")));
+        assert!(shared > private, "{entries} entries: {shared} and {private} hits");
+    }
+}
