@@ -21,12 +21,13 @@ pub const QEMU: &str = "qemu";
 pub const ADVERSARY: &str = "adversary";
 
 /// The data files, in the order in which they are listed.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("reference", include_str!("../presets/reference.toml")),
     ("ideal", include_str!("../presets/ideal.toml")),
     ("adversary", include_str!("../presets/adversary.toml")),
     ("mmu-700-like", include_str!("../presets/mmu-700-like.toml")),
     ("mmu-600-like", include_str!("../presets/mmu-600-like.toml")),
+    ("intel-like-120", include_str!("../presets/intel-like-120.toml")),
     ("qemu", include_str!("../presets/qemu.toml")),
 ];
 
