@@ -67,9 +67,9 @@ fn set_up(cpu: &dyn Cpu) {
     store(RAM + 64, &ste.encode());
     store(RAM + 128, &ste.encode());
     // Level 1 to level 2, whose blocks of 2 MiB may be read and written.
-    store(RAM + 0x1_0000, &[RAM + 0x2_0000 | 3]);
+    store(RAM + 0x1_0000, &[(RAM + 0x2_0000) | 3]);
     let blocks: Vec<u64> =
-        (0..8).map(|n| RAM + (n << 21) | 1 << 10 | 3 << 6 | 0xf << 2 | 1).collect();
+        (0..8).map(|n| (RAM + (n << 21)) | 1 << 10 | 3 << 6 | 0xf << 2 | 1).collect();
     store(RAM + 0x2_0000, &blocks);
     cpu.mmio_write(Pa(SMMU + 0x80), 8, RAM);
     write(cpu, SMMU + 0x88, 4);
@@ -90,7 +90,7 @@ fn reads(stream: u32, count: u64) -> impl Iterator<Item = Dma> {
     (0..count).map(move |n| Dma {
         stream: StreamId(stream),
         substream: None,
-        iova: Iova(n * 7 % 8 << 21),
+        iova: Iova((n * 7 % 8) << 21),
         bytes: 8,
         direction: Direction::Read,
         privileged: false,
@@ -104,7 +104,9 @@ fn a_counter_that_software_reads_equals_the_exact_statistic() {
         machine.run(set_up).expect("set up");
         machine.run(program).expect("programmed");
         let both = [machine.start_dma(0, reads(1, 30)), machine.start_dma(1, reads(2, 50))];
-        both.map(|dma| assert_eq!(machine.wait(dma).expect("an end").refused, 0));
+        for dma in both {
+            assert_eq!(machine.wait(dma).expect("an end").refused, 0);
+        }
         let counter = |n: u64| move |cpu: &dyn Cpu| cpu.mmio_read(Pa(EVCNTR + 4 * n), 4);
         let counted = [0, 1].map(|n| machine.run(counter(n)).expect("a counter"));
         let seen = machine.listener().with(|statistic| *statistic);
