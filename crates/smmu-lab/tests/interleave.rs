@@ -19,7 +19,7 @@ fn seeds() -> u64 {
 
 /// The only run of a scenario, in the order of a seed.
 fn one(loaded: &Loaded, interleave: Option<u64>) -> RunResult {
-    let results = run(loaded, &RunOptions { interleave, jobs: 1 });
+    let results = run(loaded, &RunOptions { interleave, ..RunOptions::default() });
     let results = results.unwrap_or_else(|error| panic!("seed {interleave:?}: {error}"));
     results.runs.into_iter().next().expect("a scenario has a run")
 }
@@ -68,7 +68,7 @@ fn a_forgotten_invalidation_is_found_in_every_order() {
     let set = ["faults=[\"reuse-without-tlbi\"]", "vm.A.ram.bytes=256KiB", "vm.B.ram.bytes=256KiB"];
     let loaded = load("vmid-reuse.toml", &set);
     for seed in 0..seeds() {
-        let options = RunOptions { interleave: Some(seed), jobs: 1 };
+        let options = RunOptions { interleave: Some(seed), ..RunOptions::default() };
         let results = run(&loaded, &options).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         assert!(render(&results).contains(&format!("seed {seed}")), "the seed is not printed");
         let result = &results.runs[0];
@@ -82,7 +82,7 @@ fn a_forgotten_invalidation_is_found_in_every_order() {
 fn the_same_seed_gives_the_same_bytes_whatever_the_jobs() {
     let loaded = load("shared-vmid.toml", &["step.0.workload.traffic.nic_ring.packets=40"]);
     let text = |jobs| {
-        let results = run(&loaded, &RunOptions { interleave: Some(7), jobs }).unwrap();
+        let results = run(&loaded, &RunOptions { interleave: Some(7), jobs, trace: None }).unwrap();
         serde_json::to_string(&results).unwrap()
     };
     assert_eq!(text(1), text(2));

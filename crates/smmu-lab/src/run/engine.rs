@@ -4,6 +4,7 @@ use super::guest::{self, Guest};
 use super::host::{HostMemory, kernel_heap};
 use super::meters::{self, Snapshot};
 use super::results::{Failure, RunResult};
+use super::trace_text::{TraceText, TraceWriter};
 use super::watch::Watch;
 use super::{RunError, traffic};
 use crate::scenario::{self, DmaOutcome, Expectation, Operand, Outcome, Run, Step};
@@ -75,6 +76,11 @@ impl Engine {
             }
         }
         Ok(engine)
+    }
+
+    /// From now on what happens is written down as text of another tool.
+    pub(crate) fn write_trace(&mut self, form: Option<TraceText>) {
+        self.machine.listener().with(|watch| watch.writer = form.map(TraceWriter::new));
     }
 
     /// All steps, and what came of them.

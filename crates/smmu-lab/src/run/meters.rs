@@ -3,15 +3,16 @@
 use super::RunError;
 use super::engine::Engine;
 use super::results::{
-    DeviceResult, ResidentResult, RunResult, SmmuResult, VerdictResult, VmResult,
+    DeviceResult, ResidentResult, RunResult, SmmuResult, StructureResult, VerdictResult, VmResult,
 };
-use super::statistics::{Counters, DeviceCounts};
+use super::statistics::{Counters, DeviceCounts, StructureCounts};
 use super::watch::Watch;
 use crate::scenario::{Expectation, Metric, Tag};
-use smmu_arch::{EntryKind, SmmuId};
+use smmu_arch::{EntryKind, SmmuId, Structure};
 use smmu_check::{Blame, Verdict};
 use smmu_device::Resident;
 use smmu_machine::Machine;
+use std::collections::BTreeMap;
 
 /// All counters at one moment.
 #[derive(Clone, Debug)]
@@ -236,6 +237,7 @@ impl Engine {
             checked,
             stale_allowed,
             time_ns: self.machine.time_ns(),
+            trace: self.machine.listener().with(Watch::take_trace),
             failures: std::mem::take(&mut self.failures),
         }
     }
@@ -277,6 +279,8 @@ impl Engine {
                 name: smmu.name.clone(),
                 preset: smmu.preset.to_owned(),
                 counts: counters.smmus[index],
+                structures: structure_results(&counters.structures[index]),
+                pmcg: smmu.pmcg_registers(index),
                 resident: resident_results(self.fullest.smmus.get(index).unwrap_or(&none)),
             })
             .collect()
@@ -304,6 +308,15 @@ impl Engine {
         };
         self.machine.listener().with(|w| w.checker.verdicts().iter().map(result).collect())
     }
+}
+
+fn structure_results(counts: &BTreeMap<Structure, StructureCounts>) -> Vec<StructureResult> {
+    let result = |(&structure, &counts): (&Structure, &StructureCounts)| StructureResult {
+        name: structure.to_string(),
+        structure,
+        counts,
+    };
+    counts.iter().map(result).collect()
 }
 
 fn resident_results(resident: &[Resident]) -> Vec<ResidentResult> {

@@ -11,17 +11,21 @@ mod host;
 mod meters;
 mod results;
 mod statistics;
+mod stats_text;
 mod table;
+mod trace_text;
 mod traffic;
 mod watch;
 
 pub use explain::{Explanation, Line, Question, explain};
 pub use results::{
-    DeviceResult, Failure, ResidentResult, Results, RunResult, SmmuResult, VerdictResult, VmResult,
-    hit_rate,
+    DeviceResult, Failure, ResidentResult, Results, RunResult, SmmuResult, StructureResult,
+    VerdictResult, VmResult, hit_rate,
 };
-pub use statistics::{Counters, DeviceCounts, SmmuCounts, Statistics, VmCounts};
+pub use statistics::{Counters, DeviceCounts, SmmuCounts, Statistics, StructureCounts, VmCounts};
+pub use stats_text::StatsText;
 pub use table::render;
+pub use trace_text::TraceText;
 
 use crate::scenario::{Loaded, Run};
 use smmu_kernel::{ProbeError, UnknownFault};
@@ -55,11 +59,13 @@ pub struct RunOptions {
     pub interleave: Option<u64>,
     /// Host threads: as many variants run at once.
     pub jobs: usize,
+    /// Text of another tool that each run is to leave.
+    pub trace: Option<TraceText>,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { interleave: None, jobs: 1 }
+        Self { interleave: None, jobs: 1, trace: None }
     }
 }
 
@@ -88,7 +94,9 @@ fn in_parallel(runs: &[Run], options: &RunOptions) -> Result<Vec<RunResult>, Run
         let workers: Vec<_> = runs
             .chunks(share)
             .map(|chunk| {
-                scope.spawn(move |_| chunk.iter().map(|run| one(run, order)).collect::<Vec<_>>())
+                scope.spawn(move |_| {
+                    chunk.iter().map(|run| one(run, order, options.trace)).collect::<Vec<_>>()
+                })
             })
             .collect();
         workers.into_iter().flat_map(|worker| worker.join().unwrap_or_else(resume)).collect()
@@ -97,8 +105,10 @@ fn in_parallel(runs: &[Run], options: &RunOptions) -> Result<Vec<RunResult>, Run
     results.into_iter().collect()
 }
 
-fn one(run: &Run, order: Order) -> Result<RunResult, RunError> {
-    engine::Engine::new(run.clone(), order)?.finish()
+fn one(run: &Run, order: Order, trace: Option<TraceText>) -> Result<RunResult, RunError> {
+    let mut engine = engine::Engine::new(run.clone(), order)?;
+    engine.write_trace(trace);
+    engine.finish()
 }
 
 /// Our own mistake in a worker stays our own mistake.

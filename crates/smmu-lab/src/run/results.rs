@@ -1,7 +1,8 @@
 //! What a run came to, as data: the source of the table, the JSON and the page.
 
-use super::statistics::{DeviceCounts, SmmuCounts, VmCounts};
+use super::statistics::{DeviceCounts, SmmuCounts, StructureCounts, VmCounts};
 use serde::Serialize;
+use smmu_arch::{Stage, Structure};
 
 /// All runs of a scenario.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -47,6 +48,9 @@ pub struct RunResult {
     /// Virtual nanoseconds that passed: waits of the driver only, since nothing else takes time
     /// here.
     pub time_ns: u64,
+    /// What was asked for as text of another tool; not part of the data.
+    #[serde(skip)]
+    pub trace: String,
 }
 
 /// One VM.
@@ -89,8 +93,43 @@ pub struct SmmuResult {
     /// Counters.
     #[serde(flatten)]
     pub counts: SmmuCounts,
+    /// Its structures that were ever asked.
+    pub structures: Vec<StructureResult>,
+    /// Physical address of its counter group, or where one would stand.
+    pub pmcg: u64,
     /// Entries of the main TLB at its fullest moment between two steps, by tags.
     pub resident: Vec<ResidentResult>,
+}
+
+/// One structure of an SMMU, those of all ports together.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct StructureResult {
+    /// Name: `main TLB`, `µTLB`, `walk cache, stage 1 level 2`, …
+    pub name: String,
+    /// Which it is.
+    #[serde(skip)]
+    pub structure: Structure,
+    /// Counters.
+    #[serde(flatten)]
+    pub counts: StructureCounts,
+}
+
+impl StructureResult {
+    /// What gem5's model calls it.
+    #[must_use]
+    pub fn gem5_name(&self) -> String {
+        match self.structure {
+            Structure::MicroTlb => "uTLB".to_owned(),
+            Structure::MainTlb => "tlb".to_owned(),
+            Structure::IpaTlb => "ipa".to_owned(),
+            Structure::WalkCache { stage, level } => {
+                let stage = if stage == Stage::Stage1 { 1 } else { 2 };
+                format!("walkCache.S{stage}L{level}")
+            }
+            Structure::SteCache => "cfg.ste".to_owned(),
+            Structure::CdCache => "cfg.cd".to_owned(),
+        }
+    }
 }
 
 /// Entries of one address space in the main TLB.

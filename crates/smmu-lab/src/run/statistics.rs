@@ -2,8 +2,9 @@
 
 use rustc_hash::FxHashMap;
 use serde::Serialize;
-use smmu_arch::{Invalidation, Observation, Origin, PortId, SmmuId, Structure, Why};
+use smmu_arch::{ConfigKey, Invalidation, Observation, Origin, PortId, SmmuId, Structure, Why};
 use smmu_machine::{Blueprint, Listener, device_ports};
+use std::collections::BTreeMap;
 
 /// What one device did, and what it cost.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
@@ -67,6 +68,33 @@ pub struct SmmuCounts {
     pub overtaken: u64,
     /// TLB entries that had to leave for others.
     pub evicted: u64,
+    /// Transactions, ATS Translated ones included.
+    pub transactions: u64,
+    /// Look-ups of the main TLB that missed.
+    pub tlb_misses: u64,
+    /// Look-ups of STEs and CDs that missed.
+    pub config_misses: u64,
+    /// Translation table descriptors fetched.
+    pub fetches: u64,
+    /// STEs, CDs and their level 1 descriptors fetched.
+    pub config_fetches: u64,
+    /// ATS Translation Requests.
+    pub ats_requests: u64,
+    /// ATS Translated transactions.
+    pub ats_translated: u64,
+}
+
+/// What one structure of an SMMU was asked, those of all ports together.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct StructureCounts {
+    /// Look-ups.
+    pub lookups: u64,
+    /// Of which missed.
+    pub misses: u64,
+    /// Entries that were put in.
+    pub fills: u64,
+    /// Of which another one had to go for.
+    pub evicted: u64,
 }
 
 /// What the driver had an SMMU do on behalf of one VM.
@@ -85,6 +113,8 @@ pub struct Counters {
     pub devices: Vec<DeviceCounts>,
     /// By SMMU.
     pub smmus: Vec<SmmuCounts>,
+    /// By SMMU and structure.
+    pub structures: Vec<BTreeMap<Structure, StructureCounts>>,
     /// By VM.
     pub vms: Vec<VmCounts>,
 }
@@ -115,6 +145,7 @@ impl Statistics {
             counters: Counters {
                 devices: vec![DeviceCounts::default(); blueprint.devices.len()],
                 smmus: vec![SmmuCounts::default(); blueprint.smmus.len()],
+                structures: vec![BTreeMap::new(); blueprint.smmus.len()],
                 vms: vec![VmCounts::default(); vms],
             },
             device_of: ports.map(|(device, place)| (place, device)).collect(),
@@ -206,6 +237,51 @@ impl Statistics {
             Observation::EventLost(_) => counts.events_lost += 1,
             Observation::FillOvertaken { .. } => counts.overtaken += 1,
             Observation::Filled { evicted, .. } => counts.evicted += u64::from(*evicted),
+            Observation::Began(_) => counts.transactions += 1,
+            Observation::LookedUp { structure: Structure::MainTlb, hit: None, .. } => {
+                counts.tlb_misses += 1;
+            }
+            Observation::ConfigLookedUp { hit: false, .. } => counts.config_misses += 1,
+            Observation::Fetched { why, .. } if why.is_walk() => counts.fetches += 1,
+            Observation::Fetched { why, .. } if why.is_configuration() => {
+                counts.config_fetches += 1;
+            }
+            Observation::AtsCompleted { .. } => counts.ats_requests += 1,
+            Observation::AtsTranslated { .. } => {
+                counts.transactions += 1;
+                counts.ats_translated += 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn of_structure(&mut self, origin: &Origin, observation: &Observation) {
+        let smmu = usize::from(origin.smmu.0);
+        let Some(structures) = self.counters.structures.get_mut(smmu) else { return };
+        let config = |key: &ConfigKey| match key {
+            ConfigKey::Ste(_) => Structure::SteCache,
+            ConfigKey::Cd(..) => Structure::CdCache,
+        };
+        let looked_up = |counts: &mut StructureCounts, hit: bool| {
+            counts.lookups += 1;
+            counts.misses += u64::from(!hit);
+        };
+        match observation {
+            Observation::LookedUp { structure, hit, .. } => {
+                looked_up(structures.entry(*structure).or_default(), hit.is_some());
+            }
+            Observation::ConfigLookedUp { key, hit } => {
+                looked_up(structures.entry(config(key)).or_default(), *hit);
+            }
+            Observation::Filled { structure, evicted, .. }
+            | Observation::WalkFilled { structure, evicted, .. } => {
+                let counts = structures.entry(*structure).or_default();
+                counts.fills += 1;
+                counts.evicted += u64::from(*evicted);
+            }
+            Observation::ConfigFilled { key } => {
+                structures.entry(config(key)).or_default().fills += 1;
+            }
             _ => {}
         }
     }
@@ -217,5 +293,6 @@ impl Listener for Statistics {
             self.of_device(origin, device, observation);
         }
         self.of_smmu(origin, observation);
+        self.of_structure(origin, observation);
     }
 }

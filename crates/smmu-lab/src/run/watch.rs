@@ -1,6 +1,7 @@
 //! Who watches a run: the counters, and the checker.
 
 use super::statistics::Statistics;
+use super::trace_text::TraceWriter;
 use smmu_arch::{Observation, Origin, Pa, Promise, SmmuId, StreamId};
 use smmu_bus::{Observer, Ram};
 use smmu_check::{Checker, Globals};
@@ -14,6 +15,8 @@ pub(super) struct Watch {
     pub(super) checker: Checker<Rc<Ram>>,
     /// Observations as they come, while somebody wants to see them.
     pub(super) tape: Option<Vec<(Origin, Observation)>>,
+    /// Text of another tool, where it is asked for.
+    pub(super) writer: Option<TraceWriter>,
 }
 
 impl Watch {
@@ -34,7 +37,19 @@ impl Watch {
                 checker.set_owner(SmmuId(device.smmu as u8), StreamId(stream), *vm as u32);
             }
         }
-        Self { statistics: Statistics::new(blueprint, vm_of, vms), checker, tape: None }
+        Self {
+            statistics: Statistics::new(blueprint, vm_of, vms),
+            checker,
+            tape: None,
+            writer: None,
+        }
+    }
+}
+
+impl Watch {
+    /// The text so far.
+    pub(super) fn take_trace(&mut self) -> String {
+        self.writer.as_mut().map(TraceWriter::take).unwrap_or_default()
     }
 }
 
@@ -44,6 +59,9 @@ impl Listener for Watch {
         self.checker.observe(origin, observation);
         if let Some(tape) = &mut self.tape {
             tape.push((*origin, *observation));
+        }
+        if let Some(writer) = &mut self.writer {
+            writer.observe(origin, observation);
         }
     }
 

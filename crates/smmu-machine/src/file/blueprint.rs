@@ -104,6 +104,14 @@ pub struct AtsBlueprint {
     pub answers: bool,
 }
 
+impl SmmuBlueprint {
+    /// Physical address of its counter group, or where one would stand, as the `index`th SMMU.
+    #[must_use]
+    pub fn pmcg_registers(&self, index: usize) -> u64 {
+        self.pmcg.map_or(PMCG_BASE + index as u64 * PMCG_STRIDE, |pmcg| pmcg.registers)
+    }
+}
+
 impl Blueprint {
     /// The device of a name.
     #[must_use]

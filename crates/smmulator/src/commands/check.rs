@@ -29,7 +29,7 @@ impl Check {
             run.machine = run.machine.clone().on_adversary();
             run.scenario = run.scenario.clone().without_counts();
         }
-        let results = run(&loaded, &RunOptions { interleave: self.seed, jobs: 1 })?;
+        let results = run(&loaded, &RunOptions { interleave: self.seed, ..RunOptions::default() })?;
         if self.json {
             let data = serde_json::to_value(&results).map_err(std::io::Error::other)?;
             output::raw_json(&data)?;
