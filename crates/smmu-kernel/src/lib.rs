@@ -29,12 +29,14 @@
 //! # }
 //! ```
 
+mod abi;
 pub mod client;
 mod driver;
 mod errno;
 mod faults;
 mod guarded;
 mod host;
+mod iommufd;
 mod kernel;
 mod log;
 mod personality;
@@ -48,4 +50,5 @@ pub use faults::{FaultInfo, FaultSwitch, Faults, UnknownFault};
 pub use kernel::{DeviceNode, Hardware, Idle, Kernel, Options, SmmuNode, Statistics};
 pub use log::{LogEntry, Notice};
 pub use personality::Personality;
+pub use iommufd::uapi as iommufd_uapi;
 pub use vfio::{ContainerView, DomainView, uapi};
