@@ -231,7 +231,13 @@ pub struct EventQueue<'k> {
     fd: i32,
 }
 
-impl EventQueue<'_> {
+impl<'k> EventQueue<'k> {
+    /// The queue behind a descriptor, and the number of its object.
+    #[must_use]
+    pub const fn from_fd(process: &Process<'k>, fd: i32, id: u32) -> Self {
+        Self { process: *process, id, fd }
+    }
+
     /// The number of the object.
     #[must_use]
     pub const fn id(&self) -> u32 {

@@ -2,6 +2,9 @@
 
 mod boot;
 mod host;
+mod iommufd;
+mod iommufd_close;
+mod iommufd_nesting;
 mod lifecycle;
 mod platform;
 mod sequences;
