@@ -80,8 +80,7 @@ impl<'k> Iommufd<'k> {
     /// EINVAL, EOVERFLOW, ENOENT, EEXIST, EFAULT, ENOMEM.
     pub fn map(&self, ioas: u32, iova: u64, user_va: u64, length: u64) -> Result<(), Errno> {
         let flags = uapi::MAP_FIXED_IOVA | uapi::MAP_READABLE | uapi::MAP_WRITEABLE;
-        let mut cmd =
-            IoasMap { flags, ioas_id: ioas, user_va, length, iova, ..IoasMap::default() };
+        let mut cmd = IoasMap { flags, ioas_id: ioas, user_va, length, iova, ..IoasMap::default() };
         self.ioctl(uapi::IOAS_MAP, &mut cmd)
     }
 
@@ -100,8 +99,7 @@ impl<'k> Iommufd<'k> {
     /// # Errors
     /// EOPNOTSUPP, ENOENT, EINVAL, ENOSPC, ENOMEM.
     pub fn alloc_hwpt(&self, device: u32, ioas: u32, flags: u32) -> Result<u32, Errno> {
-        let mut cmd =
-            HwptAlloc { flags, dev_id: device, pt_id: ioas, ..HwptAlloc::default() };
+        let mut cmd = HwptAlloc { flags, dev_id: device, pt_id: ioas, ..HwptAlloc::default() };
         self.ioctl(uapi::HWPT_ALLOC, &mut cmd)?;
         Ok(cmd.out_hwpt_id)
     }
@@ -137,8 +135,7 @@ impl<'k> Iommufd<'k> {
     /// ENOENT; EFAULT.
     pub fn hw_info(&self, device: u32, room: u64) -> Result<HwInfoArmSmmuv3, Errno> {
         let data_len = size_of::<HwInfoArmSmmuv3>() as u32;
-        let mut cmd =
-            HwInfo { dev_id: device, data_len, data_uptr: room, ..HwInfo::default() };
+        let mut cmd = HwInfo { dev_id: device, data_len, data_uptr: room, ..HwInfo::default() };
         self.ioctl(uapi::GET_HW_INFO, &mut cmd)?;
         let mut info = HwInfoArmSmmuv3::default();
         self.process.memory.read(room, info.as_mut_bytes())?;
@@ -165,12 +162,8 @@ impl<'k> Iommufd<'k> {
     /// # Errors
     /// ENOENT, EINVAL, EEXIST, EOPNOTSUPP.
     pub fn alloc_vdevice(&self, viommu: u32, device: u32, virt_id: u64) -> Result<u32, Errno> {
-        let mut cmd = VdeviceAlloc {
-            viommu_id: viommu,
-            dev_id: device,
-            virt_id,
-            ..VdeviceAlloc::default()
-        };
+        let mut cmd =
+            VdeviceAlloc { viommu_id: viommu, dev_id: device, virt_id, ..VdeviceAlloc::default() };
         self.ioctl(uapi::VDEVICE_ALLOC, &mut cmd)?;
         Ok(cmd.out_vdevice_id)
     }

@@ -44,7 +44,12 @@ impl VirtualSte {
         if !offered.contains(&config) || config.to_bits() != ste.config() || ste.eats() > 1 {
             return Err(Errno::EIO);
         }
-        Ok(Self(Ste::decode(&whole)))
+        let decoded = Ste::decode(&whole);
+        // Bits 55:52 of the pointer are no address of this model.
+        if SteWords::from_words(&decoded.encode()).s1_context_ptr() != ste.s1_context_ptr() {
+            return Err(Errno::EIO);
+        }
+        Ok(Self(decoded))
     }
 
     /// Whether transactions go through the guest's stage 1, so that CD invalidations and events
@@ -97,13 +102,9 @@ pub(crate) fn guest_command(
         Command::TlbiNhAsid(told) => Command::TlbiNhAsid(TlbiVmidAsid { vmid, ..told }),
         Command::TlbiNhVa(told) => Command::TlbiNhVa(TlbiVa { vmid, ..told }),
         Command::TlbiNhVaa(told) => Command::TlbiNhVaa(TlbiVaa { vmid, ..told }),
-        Command::AtcInv(told) => {
-            Command::AtcInv(AtcInv { stream: real(told.stream)?, ..told })
-        }
+        Command::AtcInv(told) => Command::AtcInv(AtcInv { stream: real(told.stream)?, ..told }),
         Command::CfgiCd(told) => Command::CfgiCd(CfgiCd { stream: real(told.stream)?, ..told }),
-        Command::CfgiCdAll(told) => {
-            Command::CfgiCdAll(CfgiCdAll { stream: real(told.stream)? })
-        }
+        Command::CfgiCdAll(told) => Command::CfgiCdAll(CfgiCdAll { stream: real(told.stream)? }),
         _ => return Err(Errno::EIO),
     })
 }
@@ -125,8 +126,9 @@ mod tests {
         for config in [1u64, 2, 3, 6, 7] {
             assert_eq!(VirtualSte::new([config << 1 | 1, 0]), Err(Errno::EIO), "Config {config}");
         }
-        // Bits 58:52 of word 0 are reserved; STRW is 95:94, SHCFG 109:108, MTCFG 100.
-        for words in [[STAGE1 | 1 << 52, 0], [STAGE1, 1 << 30], [STAGE1, 1 << 44], [STAGE1, 1 << 36]]
+        // Bits 58:52 of word 0 are no address; STRW is 95:94, SHCFG 109:108, MTCFG 100.
+        for words in
+            [[STAGE1 | 1 << 52, 0], [STAGE1, 1 << 30], [STAGE1, 1 << 44], [STAGE1, 1 << 36]]
         {
             assert_eq!(VirtualSte::new(words), Err(Errno::EIO), "{words:x?}");
         }

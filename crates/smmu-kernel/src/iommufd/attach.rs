@@ -58,11 +58,7 @@ impl Target {
     }
 
     /// Who is told of the events of a device, and by which name.
-    fn reports_to(
-        self,
-        objects: &Objects,
-        device: u32,
-    ) -> Result<Option<(u32, StreamId)>, Errno> {
+    fn reports_to(self, objects: &Objects, device: u32) -> Result<Option<(u32, StreamId)>, Errno> {
         let Some((ste, viommu)) = self.guest else { return Ok(None) };
         let vdevice = objects.device(device)?.vdevice;
         let vdevice = vdevice.and_then(|id| objects.vdevice(id).ok());
@@ -129,9 +125,8 @@ fn attach_hwpt(call: Call<'_>, state: &mut State, device: u32, hwpt: u32) -> Res
     if paging.domain.smmu() != smmu {
         return Err(Errno::EINVAL);
     }
-    let joins = |attachment: &Attachment| {
-        attachment.hwpt == hwpt || attachment.devices.contains(&device)
-    };
+    let joins =
+        |attachment: &Attachment| attachment.hwpt == hwpt || attachment.devices.contains(&device);
     if state.attachments.get(&group).is_some_and(|attachment| !joins(attachment)) {
         return Err(Errno::EINVAL);
     }

@@ -99,8 +99,7 @@ impl Cdev {
     /// bound before, by this file or another. EBUSY: the group is open. EBADF; EBADFD: no iommufd.
     /// EPERM: another device of the group is bound to another iommufd.
     fn bind(&self, vfio: &Vfio, call: Call<'_>, argument: u64) -> Result<(), Errno> {
-        let mut bind: BindIommufd =
-            uapi::read_prefix(call.process, argument, BIND_IOMMUFD_MIN)?;
+        let mut bind: BindIommufd = uapi::read_prefix(call.process, argument, BIND_IOMMUFD_MIN)?;
         if (bind.argsz as usize) < BIND_IOMMUFD_MIN || bind.flags != 0 || bind.iommufd < 0 {
             return Err(Errno::EINVAL);
         }

@@ -46,12 +46,7 @@ impl Context {
     /// # Errors
     /// ENOTTY: unknown. EFAULT, EINVAL: the structure is too short. E2BIG: it is too long, and not
     /// zero there. Those of the request.
-    pub(super) fn ioctl(
-        &self,
-        call: Call<'_>,
-        request: u32,
-        argument: u64,
-    ) -> Result<i64, Errno> {
+    pub(super) fn ioctl(&self, call: Call<'_>, request: u32, argument: u64) -> Result<i64, Errno> {
         self.with(call.env, |state| dispatch(call, state, request, argument)).map(|()| 0)
     }
 
@@ -71,42 +66,37 @@ impl Context {
     }
 }
 
-fn dispatch(
-    call: Call<'_>,
-    state: &mut State,
-    request: u32,
-    argument: u64,
-) -> Result<(), Errno> {
+fn dispatch(call: Call<'_>, state: &mut State, request: u32, argument: u64) -> Result<(), Errno> {
     let mut run = Run { call, state, argument };
     match request {
         uapi::DESTROY => run.read_only(|call, state, cmd: &Destroy| state.destroy(call, cmd.id)),
         uapi::IOAS_ALLOC => run.replying(|_, state, cmd| ioas::alloc(state, cmd)),
-        uapi::IOAS_IOVA_RANGES => run.telling(|call, state, cmd| {
-            ioas::iova_ranges(call, state, cmd)
-        }),
-        uapi::IOAS_ALLOW_IOVAS => run.read_only(|call, state, cmd| {
-            ioas::allow_iovas(call, state, cmd).map(drop)
-        }),
+        uapi::IOAS_IOVA_RANGES => {
+            run.telling(|call, state, cmd| ioas::iova_ranges(call, state, cmd))
+        }
+        uapi::IOAS_ALLOW_IOVAS => {
+            run.read_only(|call, state, cmd| ioas::allow_iovas(call, state, cmd).map(drop))
+        }
         uapi::IOAS_MAP => run.replying(ioas::map),
         uapi::IOAS_COPY => run.replying(ioas::copy),
         uapi::IOAS_UNMAP => run.replying(ioas::unmap),
         uapi::OPTION => run.replying(|_, state, cmd| option(state, cmd)),
         uapi::GET_HW_INFO => run.replying(|call, state, cmd| hwpt::hw_info(call, state, cmd)),
         uapi::HWPT_ALLOC => run.replying(hwpt::alloc),
-        uapi::HWPT_SET_DIRTY_TRACKING => run.read_only(|_, state, cmd| {
-            hwpt::set_dirty_tracking(state, cmd).map(drop)
-        }),
-        uapi::HWPT_GET_DIRTY_BITMAP => run.read_only(|_, state, cmd| {
-            hwpt::get_dirty_bitmap(state, cmd).map(drop)
-        }),
-        uapi::HWPT_INVALIDATE => run.telling(|call, state, cmd| {
-            viommu::invalidate(call, state, cmd)
-        }),
+        uapi::HWPT_SET_DIRTY_TRACKING => {
+            run.read_only(|_, state, cmd| hwpt::set_dirty_tracking(state, cmd).map(drop))
+        }
+        uapi::HWPT_GET_DIRTY_BITMAP => {
+            run.read_only(|_, state, cmd| hwpt::get_dirty_bitmap(state, cmd).map(drop))
+        }
+        uapi::HWPT_INVALIDATE => {
+            run.telling(|call, state, cmd| viommu::invalidate(call, state, cmd))
+        }
         uapi::VIOMMU_ALLOC => run.replying(viommu::alloc),
         uapi::VDEVICE_ALLOC => run.replying(|_, state, cmd| viommu::alloc_vdevice(state, cmd)),
-        uapi::HW_QUEUE_ALLOC => run.read_only(|_, state, cmd| {
-            viommu::alloc_hw_queue(state, cmd).map(drop)
-        }),
+        uapi::HW_QUEUE_ALLOC => {
+            run.read_only(|_, state, cmd| viommu::alloc_hw_queue(state, cmd).map(drop))
+        }
         _ => Err(Errno::ENOTTY),
     }
 }

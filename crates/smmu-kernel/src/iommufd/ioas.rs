@@ -329,7 +329,9 @@ fn place(
     let free = holes(&taken).into_iter();
     let usable: Vec<_> = match space.allowed.as_slice() {
         [] => free.collect(),
-        allowed => free.flat_map(|hole| allowed.iter().filter_map(move |&a| cut(hole, a))).collect(),
+        allowed => {
+            free.flat_map(|hole| allowed.iter().filter_map(move |&a| cut(hole, a))).collect()
+        }
     };
     usable.into_iter().find_map(inside).ok_or(Errno::ENOSPC)
 }

@@ -168,11 +168,7 @@ pub(super) fn invalidate(
 }
 
 /// All of them, before the first is looked at.
-fn read_commands(
-    call: Call<'_>,
-    cmd: &HwptInvalidate,
-    count: u32,
-) -> Result<Vec<[u64; 2]>, Errno> {
+fn read_commands(call: Call<'_>, cmd: &HwptInvalidate, count: u32) -> Result<Vec<[u64; 2]>, Errno> {
     let length = u64::from(cmd.entry_len);
     let place = |index: u32| u64::from(index) * length;
     let read = |index| {

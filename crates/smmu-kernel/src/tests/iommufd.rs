@@ -153,7 +153,10 @@ fn copies() {
     assert_eq!(copy(IoasCopy { src_ioas_id: 99, ..good }), Err(Errno::ENOENT));
     assert_eq!(copy(IoasCopy { dst_ioas_id: 99, ..good }), Err(Errno::ENOENT));
     assert_eq!(copy(IoasCopy { length: 3 * PAGE, ..good }), Err(Errno::ENOENT));
-    assert_eq!(copy(IoasCopy { flags: good.flags | api::MAP_WRITEABLE, ..good }), Err(Errno::EPERM));
+    assert_eq!(
+        copy(IoasCopy { flags: good.flags | api::MAP_WRITEABLE, ..good }),
+        Err(Errno::EPERM)
+    );
     // A copy over two mappings stands for itself: the source may go.
     assert_eq!(copy(good), Ok(()));
     assert_eq!(copy(good), Err(Errno::EEXIST));
@@ -272,8 +275,7 @@ fn binding() {
     let process = desk.process();
     let (iommufd, other) = (Iommufd::open(&process).unwrap(), Iommufd::open(&process).unwrap());
     let device = DeviceFile::open(&process, 0).unwrap();
-    let good =
-        BindIommufd { argsz: 24, iommufd: iommufd.fd(), ..BindIommufd::default() };
+    let good = BindIommufd { argsz: 24, iommufd: iommufd.fd(), ..BindIommufd::default() };
     let bind = |cmd: BindIommufd| {
         process.ioctl_with(device.fd(), uapi::DEVICE_BIND_IOMMUFD, &mut cmd.clone())
     };
@@ -470,5 +472,8 @@ fn containers_live_beside() {
     device.attach(ioas).unwrap();
     iommufd.map(ioas, 0, USER, PAGE).unwrap();
     assert_eq!(desk.memory.pin_count(USER_PA), 2);
-    assert_eq!(process.kernel.container(process.cpu, process.memory, iommufd.fd()), Err(Errno::EBADFD));
+    assert_eq!(
+        process.kernel.container(process.cpu, process.memory, iommufd.fd()),
+        Err(Errno::EBADFD)
+    );
 }

@@ -1,8 +1,8 @@
 //! Descriptors closed in every order: what lives on, what goes, and when numbers are free again.
 
 use super::platform::{Bench, USER, USER_PA};
-use crate::client::iommufd::{DeviceFile, Iommufd};
 use crate::client::Group;
+use crate::client::iommufd::{DeviceFile, Iommufd};
 use crate::iommufd_uapi::ALLOC_NEST_PARENT;
 use crate::{Errno, Options, Personality};
 use smmu_arch::{IdRegisters, StreamConfig, StreamId};

@@ -10,8 +10,8 @@ use crate::iommufd_uapi::{
 };
 use crate::{Errno, FaultSwitch, Faults, Options, Personality};
 use smmu_arch::{
-    Access, Direction, Event, EventKind, FaultClass, IdRegisters, Iova, Ipa, Pa, SmmuId, Stage, StageEvent,
-    StreamConfig, StreamId, Vmid,
+    Access, Direction, Event, EventKind, FaultClass, IdRegisters, Iova, Ipa, Pa, SmmuId, Stage,
+    StageEvent, StreamConfig, StreamId, Vmid,
 };
 use smmu_bus::{Memory, UserMemory};
 use zerocopy::IntoBytes;
@@ -253,9 +253,9 @@ fn a_guests_commands_reach_its_own_vmid_and_streams_alone() {
     vm.iommufd.alloc_vdevice(vm.viommu, vm.device, VIRTUAL).unwrap();
     desk.trace();
     let commands_sent = [
-        [0x30, 0],                          // everything of EL1
-        [0x11 | 1 << 32 | 7 << 48, 0],      // ASID 7 of VMID 1, which is another's
-        [0x06 | VIRTUAL << 32, 0],          // the CDs of its stream
+        [0x30, 0],                     // everything of EL1
+        [0x11 | 1 << 32 | 7 << 48, 0], // ASID 7 of VMID 1, which is another's
+        [0x06 | VIRTUAL << 32, 0],     // the CDs of its stream
     ];
     assert_eq!(vm.send(&commands_sent), (3, Ok(())));
     let trace = desk.trace();

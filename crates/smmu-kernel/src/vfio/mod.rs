@@ -171,12 +171,7 @@ impl Vfio {
     }
 
     /// Reads from an event queue: bytes read, 0 where there is nothing.
-    pub(crate) fn read(
-        &self,
-        call: Call<'_>,
-        fd: i32,
-        buffer: (u64, u64),
-    ) -> Result<u64, Errno> {
+    pub(crate) fn read(&self, call: Call<'_>, fd: i32, buffer: (u64, u64)) -> Result<u64, Errno> {
         let file = self.files.get(call.env.cpu, fd)?;
         let read = match &file.kind {
             FileKind::Queue(queue) => queue.read(call, buffer),
