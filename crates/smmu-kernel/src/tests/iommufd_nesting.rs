@@ -207,6 +207,24 @@ fn a_guests_entry_stands_over_the_parents_stage_2() {
     assert_eq!(bench.ste(STREAM).config, StreamConfig::Abort);
 }
 
+/// A move that fails leaves the device where it was.
+#[test]
+fn without_memory_a_device_stays_at_its_page_table() {
+    let bench = bench(IdRegisters::REFERENCE);
+    let desk = bench.desk();
+    let vm = machine(&desk, 0);
+    let stage1 = vm.iommufd.alloc_hwpt(vm.device, vm.ioas, 0).unwrap();
+    vm.file.attach(vm.parent).unwrap();
+    bench.exhaust_heap();
+    desk.trace();
+    assert_eq!(vm.file.attach(stage1), Err(Errno::ENOMEM)); // no context descriptor
+    assert_eq!(desk.trace(), [""; 0]);
+    assert_eq!((bench.ste(STREAM).config, bench.ste(STREAM).vmid), (StreamConfig::Stage2, Vmid(1)));
+    assert_eq!(vm.iommufd.destroy(stage1), Ok(()));
+    vm.file.detach().unwrap();
+    assert!(desk.trace().contains(&"CMD_TLBI_S12_VMALL vmid=0x1".into()));
+}
+
 /// Commands of the driver, with their arguments.
 fn commands(trace: &[String]) -> Vec<&str> {
     trace.iter().map(String::as_str).filter(|line| line.starts_with("CMD_")).collect()

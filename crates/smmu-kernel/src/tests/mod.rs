@@ -5,6 +5,7 @@ mod host;
 mod iommufd;
 mod iommufd_close;
 mod iommufd_nesting;
+mod iommufd_random;
 mod lifecycle;
 mod platform;
 mod sequences;
