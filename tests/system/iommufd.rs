@@ -68,9 +68,9 @@ const fn memory_of(index: usize) -> u64 {
 }
 
 /// A guest's context descriptor: 30 bits of input, blocks of 2 MiB, its own ASID.
-fn context() -> [u64; 8] {
+fn context(table: u64) -> [u64; 8] {
     let unused = Cd::default().tables[0];
-    let low = CdTable { tsz: 34, tg: Some(Granule::K4), ttb: GUEST + TABLE, ..unused };
+    let low = CdTable { tsz: 34, tg: Some(Granule::K4), ttb: GUEST + table, ..unused };
     Cd {
         valid: true,
         tables: [low, CdTable { epd: true, ..unused }],
@@ -94,13 +94,29 @@ fn store(process: &Process<'_>, index: usize, offset: u64, words: &[u64]) {
 
 /// A guest maps its address to a block: not global, Access flag set, for all.
 fn map_in_guest(process: &Process<'_>, index: usize, block: u64) {
+    map_in(process, index, TABLE, block);
+}
+
+fn map_in(process: &Process<'_>, index: usize, table: u64, block: u64) {
     let descriptor = (GUEST + block) | 1 << 11 | 1 << 10 | 1 << 6 | 1;
-    store(process, index, TABLE + 8 * (VA / BLOCK_BYTES), &[descriptor]);
+    store(process, index, table + 8 * (VA / BLOCK_BYTES), &[descriptor]);
+}
+
+/// Words 0 and 1 of a guest's STE.
+fn guest_entry(cd: u64) -> [u64; 2] {
+    let ste = Ste {
+        valid: true,
+        config: StreamConfig::Stage1,
+        s1_context_ptr: GUEST + cd,
+        ..Ste::default()
+    };
+    let [first, second, ..] = ste.encode();
+    [first, second]
 }
 
 /// Starts a virtual machine whose guest has turned its SMMU on.
 fn start(process: &Process<'_>, index: usize) -> Result<Vm, Errno> {
-    store(process, index, CD, &context());
+    store(process, index, CD, &context(TABLE));
     map_in_guest(process, index, BLOCKS[0]);
     let iommufd = Iommufd::open(process)?;
     let device = DeviceFile::open(process, index)?;
@@ -111,15 +127,8 @@ fn start(process: &Process<'_>, index: usize) -> Result<Vm, Errno> {
     let viommu = iommufd.alloc_viommu(id, parent)?;
     let queue = iommufd.alloc_veventq(viommu, 16)?;
     iommufd.alloc_vdevice(viommu, id, VIRTUAL)?;
-    let ste = Ste {
-        valid: true,
-        config: StreamConfig::Stage1,
-        s1_context_ptr: GUEST + CD,
-        ..Ste::default()
-    };
-    let [first, second, ..] = ste.encode();
     let room = memory_of(index) + ROOM;
-    device.attach(iommufd.alloc_nested(id, viommu, [first, second], room)?)?;
+    device.attach(iommufd.alloc_nested(id, viommu, guest_entry(CD), room)?)?;
     let (iommufd, device, queue) = (iommufd.fd(), device.fd(), (queue.fd(), queue.id()));
     Ok(Vm { index, iommufd, device, queue, ioas, viommu })
 }
@@ -299,4 +308,55 @@ fn the_next_user_of_a_vmid_finds_nothing_of_the_last() {
         assert_eq!((vmid, used.path), (Vmid(1), Path::Walk), "{order:?}");
         assert_eq!(testbed.verdicts(), [], "{order:?}");
     }
+}
+
+/// One guest with two SMMUs, each with a device, above one stage 2. Gives the devices' descriptors.
+fn start_with_two_smmus(process: &Process<'_>) -> Result<[i32; 2], Errno> {
+    let iommufd = Iommufd::open(process)?;
+    let files = [0, 1].map(|index| DeviceFile::open(process, index).expect("a device"));
+    let ids = files.map(|file| file.bind(&iommufd).expect("a device that is free"));
+    let ioas = iommufd.alloc_ioas()?;
+    iommufd.map(ioas, GUEST, memory_of(0), GUEST_BYTES)?;
+    let parent = iommufd.alloc_hwpt(ids[0], ioas, ALLOC_NEST_PARENT)?;
+    for (index, block) in BLOCKS.into_iter().enumerate() {
+        let [cd, table] = [CD, TABLE].map(|place| place + 0x10_000 * index as u64);
+        store(process, 0, cd, &context(table));
+        map_in(process, 0, table, block);
+        let viommu = iommufd.alloc_viommu(ids[index], parent)?;
+        iommufd.alloc_vdevice(viommu, ids[index], VIRTUAL)?;
+        let room = memory_of(0) + ROOM;
+        files[index].attach(iommufd.alloc_nested(ids[index], viommu, guest_entry(cd), room)?)?;
+    }
+    Ok(files.map(|file| file.fd()))
+}
+
+fn two_smmus() -> (Testbed, [i32; 2]) {
+    let mut testbed = Testbed::new(MACHINE, Options::new(Personality::Upstream), Order::Direct);
+    let files = testbed.call(|process| start_with_two_smmus(process)).expect("a virtual machine");
+    (testbed, files)
+}
+
+/// A defect of Linux 7.2: the vIOMMUs of one parent have one VMID, and a guest may well use one ASID
+/// on each of its SMMUs for different address spaces.
+#[test]
+fn equal_asids_of_two_smmus_of_one_guest_are_confused() {
+    let (mut testbed, _) = two_smmus();
+    let [first, second] = BLOCKS.map(|block| place(&mut testbed, 0, block));
+    assert_eq!(dma(&mut testbed, 0).map(|used| used.output.0), Some(first));
+    // The second device has its own table, and is given the other's entry.
+    let used = dma(&mut testbed, 1).expect("a mapped address");
+    assert_ne!(used.output.0, second);
+    assert_eq!((used.output.0, used.path == Path::Walk), (first, false));
+}
+
+#[test]
+fn the_first_device_to_leave_takes_no_entries_of_the_second_with_it() {
+    let (mut testbed, [first, second]) = two_smmus();
+    dma(&mut testbed, 1).expect("a mapped address");
+    testbed.call(move |process| process.close(first)).expect("an open descriptor");
+    assert_eq!([0, 1].map(|index| walks(&mut testbed, index)), [None, Some(false)]);
+    testbed.call(move |process| process.close(second)).expect("an open descriptor");
+    let smmu = testbed.machine.smmu(0).expect("an SMMU");
+    assert_eq!(smmu.tlb_entries().len(), 0, "the last one forgets everything of the VMID");
+    assert_eq!(testbed.verdicts(), []);
 }
