@@ -2,7 +2,7 @@
 
 use super::context::State;
 use super::hwpt::{alloc_paging, smmu_of};
-use super::ioas;
+use super::iova;
 use super::objects::{Object, Objects};
 use crate::Errno;
 use crate::driver::{Env, VirtualSte};
@@ -131,7 +131,7 @@ fn attach_hwpt(call: Call<'_>, state: &mut State, device: u32, hwpt: u32) -> Res
         return Err(Errno::EINVAL);
     }
     let reports_to = target.reports_to(&state.objects, device)?;
-    ioas::check_msi_window(call.env, &state.objects, paging.ioas)?;
+    iova::check_msi_window(call.env, &state.objects, paging.ioas)?;
     let old = state.attachments.get(&group).map(|attachment| attachment.hwpt);
     if old != Some(hwpt) {
         let streams = &call.groups[group].streams;

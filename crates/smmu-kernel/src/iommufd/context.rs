@@ -5,7 +5,7 @@
 use super::attach::{self, Attachment};
 use super::objects::{Object, Objects};
 use super::uapi::{self, Argument, Destroy, IommuOption};
-use super::{hwpt, ioas, veventq, viommu};
+use super::{hwpt, ioas, iova, veventq, viommu};
 use crate::Errno;
 use crate::abi;
 use crate::driver::Env;
@@ -70,33 +70,27 @@ fn dispatch(call: Call<'_>, state: &mut State, request: u32, argument: u64) -> R
     let mut run = Run { call, state, argument };
     match request {
         uapi::DESTROY => run.read_only(|call, state, cmd: &Destroy| state.destroy(call, cmd.id)),
-        uapi::IOAS_ALLOC => run.replying(|_, state, cmd| ioas::alloc(state, cmd)),
-        uapi::IOAS_IOVA_RANGES => {
-            run.telling(|call, state, cmd| ioas::iova_ranges(call, state, cmd))
-        }
-        uapi::IOAS_ALLOW_IOVAS => {
-            run.read_only(|call, state, cmd| ioas::allow_iovas(call, state, cmd).map(drop))
-        }
+        uapi::IOAS_ALLOC => run.creating(|_, state, cmd| ioas::alloc(state, cmd)),
+        uapi::IOAS_IOVA_RANGES => run.telling(|call, state, cmd| iova::ranges(call, state, cmd)),
+        uapi::IOAS_ALLOW_IOVAS => run.read_only(iova::allow),
         uapi::IOAS_MAP => run.replying(ioas::map),
         uapi::IOAS_COPY => run.replying(ioas::copy),
         uapi::IOAS_UNMAP => run.replying(ioas::unmap),
         uapi::OPTION => run.replying(|_, state, cmd| option(state, cmd)),
         uapi::GET_HW_INFO => run.replying(|call, state, cmd| hwpt::hw_info(call, state, cmd)),
-        uapi::HWPT_ALLOC => run.replying(hwpt::alloc),
+        uapi::HWPT_ALLOC => run.creating(hwpt::alloc),
         uapi::HWPT_SET_DIRTY_TRACKING => {
-            run.read_only(|_, state, cmd| hwpt::set_dirty_tracking(state, cmd).map(drop))
+            run.read_only(|_, state, cmd| hwpt::set_dirty_tracking(state, cmd))
         }
         uapi::HWPT_GET_DIRTY_BITMAP => {
-            run.read_only(|_, state, cmd| hwpt::get_dirty_bitmap(state, cmd).map(drop))
+            run.read_only(|_, state, cmd| hwpt::get_dirty_bitmap(state, cmd))
         }
         uapi::HWPT_INVALIDATE => {
             run.telling(|call, state, cmd| viommu::invalidate(call, state, cmd))
         }
-        uapi::VIOMMU_ALLOC => run.replying(viommu::alloc),
-        uapi::VDEVICE_ALLOC => run.replying(|_, state, cmd| viommu::alloc_vdevice(state, cmd)),
-        uapi::HW_QUEUE_ALLOC => {
-            run.read_only(|_, state, cmd| viommu::alloc_hw_queue(state, cmd).map(drop))
-        }
+        uapi::VIOMMU_ALLOC => run.creating(viommu::alloc),
+        uapi::VDEVICE_ALLOC => run.creating(|_, state, cmd| viommu::alloc_vdevice(state, cmd)),
+        uapi::HW_QUEUE_ALLOC => run.read_only(|_, state, cmd| viommu::alloc_hw_queue(state, cmd)),
         _ => Err(Errno::ENOTTY),
     }
 }
@@ -118,30 +112,36 @@ impl<'a> Run<'a, '_> {
         body(self.call, self.state, &cmd)
     }
 
-    /// A request that writes its structure back when it succeeds. A new object goes again where the
-    /// caller could not learn its number.
-    fn replying<T: Argument>(
+    /// A request that makes an object, which goes again where the caller cannot learn its number.
+    fn creating<T: Argument>(
         &mut self,
-        body: impl FnOnce(Call<'a>, &mut State, &mut T) -> Result<Option<u32>, Errno>,
+        body: impl FnOnce(Call<'a>, &mut State, &mut T) -> Result<u32, Errno>,
     ) -> Result<(), Errno> {
         let (mut cmd, size) = fetch::<T>(self.call, self.argument)?;
         let created = body(self.call, self.state, &mut cmd)?;
         let told = respond(self.call, self.argument, size, &cmd);
-        if let (Err(_), Some(id)) = (told, created) {
-            let _ = self.state.destroy(self.call, id);
-        }
-        told
+        told.inspect_err(|_| _ = self.state.destroy(self.call, created))
+    }
+
+    /// A request that writes its structure back when it succeeds.
+    fn replying<T: Argument>(
+        &mut self,
+        body: impl FnOnce(Call<'a>, &mut State, &mut T) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let (mut cmd, size) = fetch::<T>(self.call, self.argument)?;
+        body(self.call, self.state, &mut cmd)?;
+        respond(self.call, self.argument, size, &cmd)
     }
 
     /// A request that writes its structure back in any case.
     fn telling<T: Argument>(
         &mut self,
-        body: impl FnOnce(Call<'a>, &mut State, &mut T) -> Result<Option<u32>, Errno>,
+        body: impl FnOnce(Call<'a>, &mut State, &mut T) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
         let (mut cmd, size) = fetch::<T>(self.call, self.argument)?;
         let result = body(self.call, self.state, &mut cmd);
         respond(self.call, self.argument, size, &cmd)?;
-        result.map(drop)
+        result
     }
 }
 
@@ -171,7 +171,7 @@ pub(super) fn respond<T: Argument>(
 /// # Errors
 /// EOPNOTSUPP: a reserved field, an unknown option or operation. ENOENT. EINVAL: neither 0 nor 1.
 /// EBUSY: the mode of counting is set after the first object was made.
-fn option(state: &mut State, cmd: &mut IommuOption) -> Result<Option<u32>, Errno> {
+fn option(state: &mut State, cmd: &mut IommuOption) -> Result<(), Errno> {
     if cmd.__reserved != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
@@ -190,7 +190,7 @@ fn option(state: &mut State, cmd: &mut IommuOption) -> Result<Option<u32>, Errno
         (uapi::OPTION_OP_SET, _) => return Err(Errno::EINVAL),
         _ => return Err(Errno::EOPNOTSUPP),
     }
-    Ok(None)
+    Ok(())
 }
 
 impl State {

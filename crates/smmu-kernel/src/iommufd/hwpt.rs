@@ -47,11 +47,7 @@ pub(super) fn smmu_of<'a>(env: Env<'a>, device: &Device) -> Result<&'a Smmu, Err
 /// EOPNOTSUPP: flags or a combination of them, or what the SMMU cannot do. EINVAL: data and its
 /// length do not fit each other; no object `pt_id`, or of the wrong kind, or behind another SMMU.
 /// ENOENT: no such device. EIO: a guest's STE that it may not have. ENOSPC: no VMID or ASID is free.
-pub(super) fn alloc(
-    call: Call<'_>,
-    state: &mut State,
-    cmd: &mut HwptAlloc,
-) -> Result<Option<u32>, Errno> {
+pub(super) fn alloc(call: Call<'_>, state: &mut State, cmd: &mut HwptAlloc) -> Result<u32, Errno> {
     if cmd.__reserved != 0 || cmd.__reserved2 != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
@@ -88,7 +84,7 @@ pub(super) fn alloc(
         _ => return Err(Errno::EINVAL),
     };
     cmd.out_hwpt_id = id;
-    Ok(Some(id))
+    Ok(id)
 }
 
 fn guest_ste(call: Call<'_>, cmd: &HwptAlloc) -> Result<VirtualSte, Errno> {
@@ -138,11 +134,7 @@ pub(super) fn destroyed(call: Call<'_>, state: &mut State, id: u32, paging: Pagi
 ///
 /// # Errors
 /// EOPNOTSUPP: flags, a reserved field, another type of data. ENOENT. EFAULT.
-pub(super) fn hw_info(
-    call: Call<'_>,
-    state: &State,
-    cmd: &mut HwInfo,
-) -> Result<Option<u32>, Errno> {
+pub(super) fn hw_info(call: Call<'_>, state: &State, cmd: &mut HwInfo) -> Result<(), Errno> {
     if cmd.flags & !HW_INFO_FLAG_INPUT_TYPE != 0 || cmd.__reserved != [0; 3] {
         return Err(Errno::EOPNOTSUPP);
     }
@@ -169,17 +161,14 @@ pub(super) fn hw_info(
     // The devices have no PASIDs, and tables no dirty state.
     cmd.out_max_pasid_log2 = 0;
     cmd.out_capabilities = 0;
-    Ok(None)
+    Ok(())
 }
 
 /// `IOMMU_HWPT_SET_DIRTY_TRACKING`. No table of this driver can track.
 ///
 /// # Errors
 /// EOPNOTSUPP; ENOENT.
-pub(super) fn set_dirty_tracking(
-    state: &State,
-    cmd: &HwptSetDirtyTracking,
-) -> Result<Option<u32>, Errno> {
+pub(super) fn set_dirty_tracking(state: &State, cmd: &HwptSetDirtyTracking) -> Result<(), Errno> {
     let known = abi::iommufd_hwpt_set_dirty_tracking_flags_IOMMU_HWPT_DIRTY_TRACKING_ENABLE;
     if cmd.flags & !known != 0 || cmd.__reserved != 0 {
         return Err(Errno::EOPNOTSUPP);
@@ -192,10 +181,7 @@ pub(super) fn set_dirty_tracking(
 ///
 /// # Errors
 /// EOPNOTSUPP; ENOENT.
-pub(super) fn get_dirty_bitmap(
-    state: &State,
-    cmd: &HwptGetDirtyBitmap,
-) -> Result<Option<u32>, Errno> {
+pub(super) fn get_dirty_bitmap(state: &State, cmd: &HwptGetDirtyBitmap) -> Result<(), Errno> {
     let known = abi::iommufd_hwpt_get_dirty_bitmap_flags_IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR;
     if cmd.flags & !known != 0 || cmd.__reserved != 0 {
         return Err(Errno::EOPNOTSUPP);

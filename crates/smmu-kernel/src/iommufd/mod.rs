@@ -8,6 +8,8 @@ mod cdev;
 mod context;
 mod hwpt;
 mod ioas;
+mod iova;
+mod mapping;
 mod objects;
 pub mod uapi;
 mod veventq;
@@ -55,7 +57,7 @@ fn alloc_queue(
 ) -> Result<(), Errno> {
     let (mut cmd, size) = context::fetch::<uapi::VeventqAlloc>(call, argument)?;
     let queue = context.with(call.env, |state| {
-        let queue = veventq::alloc(state, &mut cmd)?.ok_or(Errno::EINVAL)?;
+        let queue = veventq::alloc(state, &mut cmd)?;
         // The descriptor needs the object.
         state.objects.hold(queue);
         Ok::<_, Errno>(queue)

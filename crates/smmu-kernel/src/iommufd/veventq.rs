@@ -37,7 +37,7 @@ pub(super) struct Veventq {
 /// # Errors
 /// EOPNOTSUPP: flags, a reserved field, the default type. EINVAL: depth. ENOENT. EEXIST: the vIOMMU
 /// has one of this type.
-pub(super) fn alloc(state: &mut State, cmd: &mut VeventqAlloc) -> Result<Option<u32>, Errno> {
+pub(super) fn alloc(state: &mut State, cmd: &mut VeventqAlloc) -> Result<u32, Errno> {
     let default = abi::iommu_veventq_type_IOMMU_VEVENTQ_TYPE_DEFAULT;
     if cmd.flags != 0 || cmd.__reserved != 0 || cmd.type_ == default {
         return Err(Errno::EOPNOTSUPP);
@@ -59,7 +59,7 @@ pub(super) fn alloc(state: &mut State, cmd: &mut VeventqAlloc) -> Result<Option<
     state.objects.hold(cmd.viommu_id);
     state.objects.viommu_mut(cmd.viommu_id)?.queues.insert(cmd.type_, id);
     cmd.out_veventq_id = id;
-    Ok(Some(id))
+    Ok(id)
 }
 
 /// What goes with a queue that is destroyed.

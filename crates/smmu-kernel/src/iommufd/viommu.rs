@@ -52,7 +52,7 @@ pub(super) fn alloc(
     call: Call<'_>,
     state: &mut State,
     cmd: &mut ViommuAlloc,
-) -> Result<Option<u32>, Errno> {
+) -> Result<u32, Errno> {
     if cmd.flags != 0 || cmd.__reserved != 0 || cmd.type_ != VIOMMU_TYPE_ARM_SMMUV3 {
         return Err(Errno::EOPNOTSUPP);
     }
@@ -74,7 +74,7 @@ pub(super) fn alloc(
         vdevices: BTreeMap::new(),
         queues: BTreeMap::new(),
     }));
-    Ok(Some(cmd.out_viommu_id))
+    Ok(cmd.out_viommu_id)
 }
 
 /// `IOMMU_VDEVICE_ALLOC`.
@@ -82,10 +82,7 @@ pub(super) fn alloc(
 /// # Errors
 /// ENOENT. EINVAL: another SMMU. EEXIST: the device has one, or the name is taken. EOPNOTSUPP: the
 /// device has several streams.
-pub(super) fn alloc_vdevice(
-    state: &mut State,
-    cmd: &mut VdeviceAlloc,
-) -> Result<Option<u32>, Errno> {
+pub(super) fn alloc_vdevice(state: &mut State, cmd: &mut VdeviceAlloc) -> Result<u32, Errno> {
     let viommu = state.objects.viommu(cmd.viommu_id)?;
     let device = state.objects.device(cmd.dev_id)?;
     if viommu.smmu != device.smmu {
@@ -104,7 +101,7 @@ pub(super) fn alloc_vdevice(
     state.objects.viommu_mut(viommu)?.vdevices.insert(virt_id, id);
     state.objects.device_mut(cmd.dev_id)?.vdevice = Some(id);
     cmd.out_vdevice_id = id;
-    Ok(Some(id))
+    Ok(id)
 }
 
 /// What goes with a vDEVICE that is destroyed.
@@ -130,7 +127,7 @@ pub(super) fn invalidate(
     call: Call<'_>,
     state: &State,
     cmd: &mut HwptInvalidate,
-) -> Result<Option<u32>, Errno> {
+) -> Result<(), Errno> {
     if cmd.__reserved != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
@@ -164,7 +161,7 @@ pub(super) fn invalidate(
         }
     }
     cmd.entry_num = count;
-    Ok(None)
+    Ok(())
 }
 
 /// All of them, before the first is looked at.
@@ -188,7 +185,7 @@ fn real_stream(objects: &Objects, viommu: &Viommu, stream: StreamId) -> Option<S
 ///
 /// # Errors
 /// EOPNOTSUPP; ENOENT.
-pub(super) fn alloc_hw_queue(state: &State, cmd: &HwQueueAlloc) -> Result<Option<u32>, Errno> {
+pub(super) fn alloc_hw_queue(state: &State, cmd: &HwQueueAlloc) -> Result<(), Errno> {
     if cmd.flags != 0 || cmd.type_ == abi::iommu_hw_queue_type_IOMMU_HW_QUEUE_TYPE_DEFAULT {
         return Err(Errno::EOPNOTSUPP);
     }
