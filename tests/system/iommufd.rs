@@ -332,7 +332,7 @@ fn start_with_two_smmus(process: &Process<'_>) -> Result<[i32; 2], Errno> {
 
 fn two_smmus() -> (Testbed, [i32; 2]) {
     let mut testbed = Testbed::new(MACHINE, Options::new(Personality::Upstream), Order::Direct);
-    let files = testbed.call(|process| start_with_two_smmus(process)).expect("a virtual machine");
+    let files = testbed.call(start_with_two_smmus).expect("a virtual machine");
     (testbed, files)
 }
 

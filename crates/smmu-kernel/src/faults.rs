@@ -12,7 +12,7 @@ pub struct FaultInfo {
     pub breaks: &'static str,
     /// Stem of the file in `scenarios/` in which the checker must find it: in direct order, or with
     /// some seed of `--interleave`. `None` where no scenario can show it: what it breaks has no
-    /// structure in this model, or no order that the runners make.
+    /// structure in this model, no order that the runners make, or no step of a scenario.
     pub scenario: Option<&'static str>,
 }
 

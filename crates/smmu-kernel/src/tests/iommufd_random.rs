@@ -63,7 +63,7 @@ impl<'k> Client<'k> {
             16..=18 => _ = iommufd.alloc_hwpt(a, b, (c % 3 == 0).into()),
             19 | 20 => _ = iommufd.alloc_viommu(a, b),
             21 | 22 => _ = iommufd.alloc_vdevice(a, b, c % 3),
-            23 | 24 => _ = iommufd.alloc_nested(a, b, [c % 16 | 0x5000, 0], ROOM),
+            23 | 24 => _ = iommufd.alloc_nested(a, b, [0x5000 + c % 16, 0], ROOM),
             25 => _ = iommufd.invalidate(a, &[[c, u64::from(b)], [0x30, 0]], ROOM),
             26 => self.queues.extend(iommufd.alloc_veventq(a, b)),
             _ => _ = iommufd.destroy(a),
