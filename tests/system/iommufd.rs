@@ -5,14 +5,14 @@
 //! them apart is the VMID that the kernel put under each.
 
 use smmu_arch::{
-    Asid, Cd, CdTable, Command, Event, EventKind, Granule, Path, SmmuId, Stage, Ste, StreamConfig,
-    StreamId, TlbiVmidAsid, Vmid,
+    Asid, AtcInv, Cd, CdTable, Command, Event, EventKind, Granule, Iova, Path, SmmuId, Stage, Ste,
+    StreamConfig, StreamId, TlbiVmidAsid, Vmid,
 };
 use smmu_check::Blame;
 use smmu_kernel::client::Process;
 use smmu_kernel::client::iommufd::{DeviceFile, EventQueue, Iommufd};
 use smmu_kernel::iommufd_uapi::ALLOC_NEST_PARENT;
-use smmu_kernel::{Errno, FaultSwitch, Faults, Options, Personality};
+use smmu_kernel::{Errno, FaultSwitch, Faults, Notice, Options, Personality};
 use smmu_machine::Order;
 use smmulator_tests::testbed::{Testbed, USER, Use};
 
@@ -212,6 +212,29 @@ fn a_guest_forgets_its_own_entries_and_nobody_elses() {
     // Everything of EL1 is everything of one guest.
     assert_eq!(send(&mut testbed, first, vec![Command::TlbiNsnhAll]), (1, Ok(())));
     assert_eq!([0, 1].map(|index| walks(&mut testbed, index)), [Some(true), Some(false)]);
+    assert_eq!(testbed.verdicts(), []);
+}
+
+/// An SMMU without ATS refuses the guest's ATC invalidation. The host skips it, and what stands
+/// behind it in the queue, the guest's or another's, takes effect.
+#[test]
+fn a_command_that_the_smmu_refuses_holds_nobody_up() {
+    let (mut testbed, [first, _]) = machine(Faults::NONE, Order::Direct);
+    let new = place(&mut testbed, 0, BLOCKS[1]);
+    dma(&mut testbed, 0).expect("a mapped address");
+    testbed.call(|process| map_in_guest(process, 0, BLOCKS[1]));
+    let mut commands = vec![Command::AtcInv(AtcInv {
+        stream: StreamId(VIRTUAL as u32),
+        substream: None,
+        global: false,
+        size_log2: 52,
+        address: Iova(0),
+    })];
+    commands.extend(forget_asid(0));
+    assert_eq!(send(&mut testbed, first, commands), (2, Ok(())));
+    let log = testbed.kernel.log();
+    assert!(matches!(log[0].notice, Notice::CommandSkipped { code: 1, .. }), "{log:?}");
+    assert_eq!((log.len(), dma(&mut testbed, 0).map(|used| used.output.0)), (1, Some(new)));
     assert_eq!(testbed.verdicts(), []);
 }
 

@@ -406,6 +406,26 @@ fn what_is_mapped_is_pinned_while_a_page_table_holds_it() {
 }
 
 #[test]
+fn locked_memory_is_limited() {
+    let options = Options { memlock_bytes: 4 * PAGE, ..Options::new(Personality::Upstream) };
+    let bench = Bench::booted(IdRegisters::REFERENCE, options);
+    let desk = bench.desk();
+    let iommufd = Iommufd::open(&desk.process()).unwrap();
+    let (device, id) = bound(&desk, &iommufd, 0);
+    let ioas = iommufd.alloc_ioas().unwrap();
+    iommufd.map(ioas, 0, USER, 3 * PAGE).unwrap(); // not pinned yet
+    iommufd.map(ioas, 0x10_0000, USER, 2 * PAGE).unwrap();
+    assert_eq!(iommufd.alloc_hwpt(id, ioas, 0), Err(Errno::ENOMEM));
+    assert_eq!(desk.memory.pinned_pages(), 0); // what was pinned before went back
+    iommufd.unmap(ioas, 0x10_0000, 2 * PAGE).unwrap();
+    device.attach(ioas).unwrap();
+    assert_eq!(iommufd.map(ioas, 0x10_0000, USER, 2 * PAGE), Err(Errno::ENOMEM));
+    assert_eq!(iommufd.map(ioas, 0x10_0000, USER, PAGE), Ok(()));
+    iommufd.unmap(ioas, 0, 3 * PAGE).unwrap();
+    assert_eq!(iommufd.map(ioas, 0, USER, 3 * PAGE), Ok(()));
+}
+
+#[test]
 fn hardware_information() {
     let bench = bench();
     let desk = bench.desk();
