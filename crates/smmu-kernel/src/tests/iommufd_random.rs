@@ -78,11 +78,11 @@ impl<'k> Client<'k> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn everything_comes_back(
-        wishes in prop::collection::vec((0u8..32, 0u32..9, 0u32..9, any::<u64>()), 1..200),
+        wishes in prop::collection::vec((0u8..32, 0u32..9, 0u32..9, any::<u64>()), 1..400),
     ) {
         let bench = Bench::booted(IdRegisters::REFERENCE, Options::new(Personality::Upstream));
         let desk = bench.desk();
