@@ -20,7 +20,7 @@ fn results(scenario: &str, faults: &[&str], interleave: Option<u64>) -> Vec<RunR
     let options = LoadOptions { set: &[set], faults: None };
     let loaded = Scenario::load(&path.join(scenario).with_extension("toml"), &options);
     let loaded = loaded.unwrap_or_else(|error| panic!("{scenario}: {error}"));
-    run(&loaded, &RunOptions { interleave, jobs: 1 }).expect("a run that ends").runs
+    run(&loaded, &RunOptions { interleave, ..RunOptions::default() }).expect("a run that ends").runs
 }
 
 fn orders(seeds: u64) -> impl Iterator<Item = Option<u64>> {
@@ -73,6 +73,8 @@ fn a_fault_without_scenario_is_known_by_name() {
         &FaultSwitch::ReuseOrder,
         // There is no walk cache that Leaf = 1 could spare.
         &FaultSwitch::TlbiLeafOnly,
+        // A scenario has no guest with a stage 1 of its own: `iommufd.rs` shows it.
+        &FaultSwitch::SkipS1Clear,
         // See below: it shows as events.
         &FaultSwitch::SteTorn,
     ];

@@ -3,6 +3,8 @@
 //! Every call goes through [`Kernel::ioctl`] with the real number and the real bytes. A descriptor
 //! lives until it is closed by name: a client that forgets leaves it open, as a process does.
 
+pub mod iommufd;
+
 use crate::uapi::{self, DmaMap, DmaUnmap, GroupStatus, INVALID_VMID};
 use crate::{ContainerView, Errno, Kernel};
 use smmu_bus::{Cpu, Pinned, UserFault, UserMemory};

@@ -27,6 +27,7 @@ errnos! {
     EPERM 1 "Operation not permitted.";
     ENOENT 2 "No such file or directory.";
     EIO 5 "Input/output error.";
+    E2BIG 7 "Argument list too long.";
     EBADF 9 "Bad file descriptor.";
     ENOMEM 12 "Cannot allocate memory.";
     EACCES 13 "Permission denied.";
@@ -40,7 +41,9 @@ errnos! {
     ENOSPC 28 "No space left on device.";
     EOVERFLOW 75 "Value too large for defined data type.";
     EBADFD 77 "File descriptor in bad state.";
+    EMSGSIZE 90 "Message too long.";
     EOPNOTSUPP 95 "Operation not supported.";
+    EADDRINUSE 98 "Address already in use.";
     ETIMEDOUT 110 "Connection timed out.";
 }
 

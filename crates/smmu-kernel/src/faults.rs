@@ -12,7 +12,7 @@ pub struct FaultInfo {
     pub breaks: &'static str,
     /// Stem of the file in `scenarios/` in which the checker must find it: in direct order, or with
     /// some seed of `--interleave`. `None` where no scenario can show it: what it breaks has no
-    /// structure in this model, or no order that the runners make.
+    /// structure in this model, no order that the runners make, or no step of a scenario.
     pub scenario: Option<&'static str>,
 }
 
@@ -58,6 +58,8 @@ switches! {
         "the TLBI of an unmap that frees tables has Leaf = 1", None;
     TlbiWrongTtl "tlbi-wrong-ttl",
         "the TLBI of an unmap names a level at which there is no leaf", Some("unmap");
+    SkipS1Clear "skip-s1-clear",
+        "an unmap below a guest's stage 1 forgets the stage 2 alone, not what both made", None;
     SkipCfgiSte "skip-cfgi-ste",
         "an STE is rewritten without CMD_CFGI_STE", Some("ste-without-cfgi");
     FreeBeforeSync "free-before-sync",

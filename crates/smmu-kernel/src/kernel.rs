@@ -176,10 +176,12 @@ impl Kernel {
         self.vfio.tick(self.driver.env(cpu));
     }
 
-    /// Opens `/dev/vfio/vfio` (a new container) or `/dev/vfio/N` (a group); gives a descriptor.
+    /// Opens `/dev/vfio/vfio` (a new container), `/dev/vfio/N` (a group), and where the kernel has
+    /// iommufd `/dev/iommu` or `/dev/vfio/devices/vfioN` (device N of [`Hardware::devices`]); gives a
+    /// descriptor.
     ///
     /// # Errors
-    /// ENOENT; EBUSY: the group is open; ENODEV: not booted; EMFILE.
+    /// ENOENT; EBUSY: the group is in use; ENODEV: not booted; EMFILE.
     pub fn open(&self, cpu: &dyn Cpu, path: &str) -> Result<i32, Errno> {
         let env = self.driver.env(cpu);
         self.vfio.open(env, &self.locks, path)
@@ -202,11 +204,40 @@ impl Kernel {
         self.vfio.dup(cpu, fd)
     }
 
+    /// Reads from an event queue of an iommufd into `bytes` bytes of user memory at `buffer`: whole
+    /// records, as many as there are and fit. Gives the bytes, 0 where there is none.
+    ///
+    /// # Errors
+    /// EBADF; EINVAL: the descriptor is of something else; EFAULT.
+    pub fn read(
+        &self,
+        cpu: &dyn Cpu,
+        process: &dyn UserMemory,
+        fd: i32,
+        buffer: u64,
+        bytes: u64,
+    ) -> Result<u64, Errno> {
+        self.vfio.read(self.vfio.call(cpu, &self.driver, process), fd, (buffer, bytes))
+    }
+
+    /// Whether [`Kernel::read`] would find something: what `poll` says.
+    ///
+    /// # Errors
+    /// EBADF; EINVAL: the descriptor is of something else.
+    pub fn is_readable(
+        &self,
+        cpu: &dyn Cpu,
+        process: &dyn UserMemory,
+        fd: i32,
+    ) -> Result<bool, Errno> {
+        self.vfio.is_readable(self.vfio.call(cpu, &self.driver, process), fd)
+    }
+
     /// An ioctl. Of `request` the kernel takes 32 bits, as Linux does. The result is 0 or a value:
     /// a version, an extension, a descriptor.
     ///
     /// # Errors
-    /// As Linux: see [`crate::uapi`] for the requests.
+    /// As Linux: see [`crate::uapi`] and [`crate::iommufd_uapi`] for the requests.
     pub fn ioctl(
         &self,
         cpu: &dyn Cpu,
@@ -220,10 +251,14 @@ impl Kernel {
     }
 
     /// Takes every record out of the Event queue of an SMMU, oldest first: the handler of its
-    /// interrupt. Empty for an SMMU that there is not.
+    /// interrupt. An event that is a guest's goes to the event queue of its vIOMMU; the others are
+    /// given back. Empty for an SMMU that there is not.
     pub fn service_events(&self, cpu: &dyn Cpu, smmu: SmmuId) -> Vec<Event> {
-        let smmu = self.driver.smmu(smmu);
-        smmu.map_or_else(Vec::new, |smmu| smmu.service_events(self.driver.env(cpu)))
+        let Some(driven) = self.driver.smmu(smmu) else { return Vec::new() };
+        let env = self.driver.env(cpu);
+        let mut events = driven.service_events(env);
+        events.retain(|event| !self.vfio.report(env, smmu, event));
+        events
     }
 
     /// Puts a command into the queue of an SMMU, beside what domains send, and a CMD_SYNC behind it

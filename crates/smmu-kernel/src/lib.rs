@@ -3,7 +3,8 @@
 //! The driver is straight-line code over [`smmu_bus::Cpu`]. It sees registers and memory and never
 //! the device, so that it can be run against any SMMU: at once, in virtual time, or in every
 //! interleaving. File descriptors, ioctl numbers, structures and errno values are those of Linux, so
-//! that an unmodified client can be put on top; [`client`] is one.
+//! that an unmodified client can be put on top; [`client`] is one. Beside containers and groups there
+//! are `/dev/iommu` and device files, by which a guest gets an SMMU of its own: [`client::iommufd`].
 //!
 //! Three [`Personality`]s: the patch series that shares VMIDs between containers as it was posted,
 //! with its bugs; the same as its document means it; and Linux 7.2. [`Faults`] are mistakes that can
@@ -29,12 +30,14 @@
 //! # }
 //! ```
 
+mod abi;
 pub mod client;
 mod driver;
 mod errno;
 mod faults;
 mod guarded;
 mod host;
+mod iommufd;
 mod kernel;
 mod log;
 mod personality;
@@ -45,6 +48,7 @@ mod vfio;
 pub use driver::{IdPolicy, ProbeError, Refusal, SmmuStatistics};
 pub use errno::Errno;
 pub use faults::{FaultInfo, FaultSwitch, Faults, UnknownFault};
+pub use iommufd::uapi as iommufd_uapi;
 pub use kernel::{DeviceNode, Hardware, Idle, Kernel, Options, SmmuNode, Statistics};
 pub use log::{LogEntry, Notice};
 pub use personality::Personality;

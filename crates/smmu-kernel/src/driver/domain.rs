@@ -4,7 +4,8 @@
 //! aborts.
 
 use super::heap::TablePages;
-use super::invalidate::{Gather, Tag};
+use super::invalidate::{Gather, Scope, Tag};
+use super::nested::VirtualSte;
 use super::probe::granule;
 use super::unmap::{Deferred, PendingUnmap, flush};
 use super::{Batch, Env, Smmu, entries, strtab};
@@ -12,7 +13,9 @@ use crate::Errno;
 use crate::faults::FaultSwitch;
 use crate::log::Notice;
 use crate::personality::Personality;
-use smmu_arch::{Features, Granule, Pa, Promise, SmmuId, Stage, StreamId, Vmid};
+use smmu_arch::{
+    Command, Features, Granule, Pa, Promise, SmmuId, Stage, Ste, StreamId, TlbiVmid, Vmid,
+};
 use smmu_tables::{BuildError, Geometry, Prot, Table};
 
 /// What a domain is for.
@@ -26,6 +29,8 @@ pub(crate) enum DomainKind {
         /// The container's number, or `None` for a new one.
         vmid: Option<u32>,
     },
+    /// The stage 2 of virtual machines whose own stage 1 stands above it (iommufd's NEST_PARENT).
+    NestParent,
 }
 
 /// Where the number of a domain comes from, and so who takes it back.
@@ -44,6 +49,9 @@ pub(crate) struct Domain {
     tag: Tag,
     ownership: Ownership,
     table: Table,
+    /// Stage 1 of guests may stand above: what was combined with it is to be forgotten too.
+    nest_parent: bool,
+    /// A stream that is just being moved from one guest's entry to another stands here twice.
     streams: Vec<StreamId>,
 }
 
@@ -52,7 +60,7 @@ impl Domain {
     ///
     /// # Errors
     /// ENOSPC: no number is free. ENOMEM. EOPNOTSUPP: `rfc-fixed` makes no nesting domain without
-    /// stage 2.
+    /// stage 2, and nobody a parent without both stages.
     pub(crate) fn new(env: Env<'_>, smmu: &Smmu, kind: DomainKind) -> Result<Self, Errno> {
         let features = &smmu.features;
         let nesting = matches!(kind, DomainKind::Nesting { .. });
@@ -60,7 +68,11 @@ impl Domain {
         if nesting && fixed && !features.s2p {
             return Err(Errno::EOPNOTSUPP);
         }
-        let stage2 = features.s2p && (nesting || !features.s1p);
+        let nest_parent = kind == DomainKind::NestParent;
+        if nest_parent && !(features.s1p && features.s2p) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let stage2 = features.s2p && (nesting || nest_parent || !features.s1p);
         let geometry = geometry(features, if stage2 { Stage::Stage2 } else { Stage::Stage1 });
         let table = Table::new(env.cpu, geometry, &mut TablePages(env)).map_err(build_errno)?;
         let numbered = match kind {
@@ -73,7 +85,7 @@ impl Domain {
             DomainKind::Nesting { vmid } => {
                 told_vmid(env, smmu, vmid).map(|vmid| (Tag::Stage2(vmid), Ownership::Vmid))
             }
-            DomainKind::Private => {
+            DomainKind::Private | DomainKind::NestParent => {
                 smmu.allocate_vmid(env).map(|vmid| (Tag::Stage2(vmid), Ownership::Vmid))
             }
         };
@@ -85,7 +97,8 @@ impl Domain {
             }
         };
         let number = env.driver.number_domain();
-        Ok(Self { number, smmu: smmu.id, tag, ownership, table, streams: Vec::new() })
+        let streams = Vec::new();
+        Ok(Self { number, smmu: smmu.id, tag, ownership, table, nest_parent, streams })
     }
 
     /// SMMU of the domain.
@@ -127,18 +140,47 @@ impl Domain {
         (1 << self.table.geometry().input_bits) - 1
     }
 
-    /// Lets a stream use the domain. The stream was blocked before.
+    /// Lets a stream use the domain. The stream was blocked before, or is to leave another domain
+    /// ([`Domain::leave`]) at once.
     ///
     /// # Errors
     /// ENODEV: the stream has no place in the table. ENOMEM, EIO.
     pub(crate) fn attach(&mut self, env: Env<'_>, stream: StreamId) -> Result<(), Errno> {
+        self.enter(env, stream, None)
+    }
+
+    /// Like [`Domain::attach`], with a guest's entry above this stage 2.
+    ///
+    /// # Errors
+    /// As [`Domain::attach`].
+    pub(crate) fn attach_nested(
+        &mut self,
+        env: Env<'_>,
+        stream: StreamId,
+        guest: &VirtualSte,
+    ) -> Result<(), Errno> {
+        self.enter(env, stream, Some(guest))
+    }
+
+    fn enter(
+        &mut self,
+        env: Env<'_>,
+        stream: StreamId,
+        guest: Option<&VirtualSte>,
+    ) -> Result<(), Errno> {
         let smmu = self.smmu_of(env);
         if let Tag::Stage2(vmid) = self.tag {
             // From here on an unmap sends its TLBI, before the first translation can be made.
             smmu.join_vmid(env, vmid);
         }
         self.streams.push(stream);
-        let written = self.write_entry(env, smmu, stream);
+        let written = match guest {
+            None => self.write_entry(env, smmu, stream),
+            Some(guest) => {
+                let entry = guest.over(&self.stage2_entry(smmu));
+                strtab::write(env, smmu, stream, &entry)
+            }
+        };
         if written.is_err() {
             self.streams.pop();
             if let Tag::Stage2(vmid) = self.tag {
@@ -155,18 +197,30 @@ impl Domain {
                 let context = strtab::write_context(env, smmu, stream, &context)?;
                 entries::stage1(context, &smmu.features)
             }
-            Tag::Stage2(vmid) => entries::stage2(&self.table, vmid, &smmu.features),
+            Tag::Stage2(_) => self.stage2_entry(smmu).encode(),
         };
         strtab::write(env, smmu, stream, &entry)
+    }
+
+    fn stage2_entry(&self, smmu: &Smmu) -> Ste {
+        entries::stage2(&self.table, self.tag.vmid(), &smmu.features)
     }
 
     /// Blocks a stream again. When it was the last that used the number, everything of the number
     /// is forgotten.
     pub(crate) fn detach(&mut self, env: Env<'_>, stream: StreamId) {
-        let smmu = self.smmu_of(env);
         // The entry was there when the stream was attached.
-        let _ = strtab::write(env, smmu, stream, &entries::abort());
-        self.streams.retain(|&attached| attached != stream);
+        let _ = strtab::write(env, self.smmu_of(env), stream, &entries::abort());
+        self.leave(env, stream);
+    }
+
+    /// A stream whose entry names something else by now leaves. When it was the last that used the
+    /// number, everything of the number is forgotten.
+    pub(crate) fn leave(&mut self, env: Env<'_>, stream: StreamId) {
+        let smmu = self.smmu_of(env);
+        if let Some(at) = self.streams.iter().position(|&attached| attached == stream) {
+            self.streams.remove(at);
+        }
         let last = match self.tag {
             Tag::Stage1(_) => self.streams.is_empty(),
             Tag::Stage2(vmid) => smmu.leave_vmid(env, vmid),
@@ -260,8 +314,16 @@ impl Domain {
             Tag::Stage2(_) if env.has(FaultSwitch::TlbiWrongVmid) => Tag::Stage2(Vmid(0)),
             tag => tag,
         };
-        if !env.has(FaultSwitch::SkipUnmapTlbi) {
+        if env.has(FaultSwitch::SkipUnmapTlbi) {
+            return batch;
+        }
+        let scope =
             gather.invalidate(&mut batch, &smmu.features, tag, env.driver.options.tlbi_limit);
+        // A TLBI by IPA need not reach what was combined with a guest's stage 1.
+        if self.nest_parent && scope == Scope::Addresses && !env.has(FaultSwitch::SkipS1Clear) {
+            batch.sync();
+            batch = Batch::new(env, smmu);
+            batch.add(Command::TlbiNhAll(TlbiVmid { vmid: tag.vmid() }));
         }
         batch
     }

@@ -43,7 +43,7 @@ pub(crate) fn stage1(cd: Pa, features: &Features) -> Words {
 }
 
 /// Stage 2 through `table`, tagged with `vmid`.
-pub(crate) fn stage2(table: &Table, vmid: Vmid, features: &Features) -> Words {
+pub(crate) fn stage2(table: &Table, vmid: Vmid, features: &Features) -> Ste {
     let root = table.root();
     Ste {
         vmid,
@@ -61,7 +61,6 @@ pub(crate) fn stage2(table: &Table, vmid: Vmid, features: &Features) -> Words {
         s2_ttb: root.base,
         ..incoming(StreamConfig::Stage2)
     }
-    .encode()
 }
 
 /// The context descriptor of a stage 1 table in TTB0; TTB1 is off.

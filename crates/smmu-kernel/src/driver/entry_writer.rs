@@ -168,7 +168,8 @@ pub(crate) fn cd_used(words: &Words) -> Words {
     used
 }
 
-fn bits(fields: &[FieldInfo], names: &[&str]) -> Words {
+/// The bits of named fields.
+pub(super) fn bits(fields: &[FieldInfo], names: &[&str]) -> Words {
     let mut bits = [0; 8];
     for field in fields.iter().filter(|field| names.contains(&field.name)) {
         bits[field.word()] |= field.mask();

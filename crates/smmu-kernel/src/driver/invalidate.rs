@@ -49,6 +49,15 @@ impl Tag {
     }
 }
 
+/// How far the commands of an unmap reach.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Scope {
+    /// The addresses that were unmapped.
+    Addresses,
+    /// Everything of the tag.
+    Everything,
+}
+
 /// One contiguous range of input addresses whose translations are to be forgotten.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Run {
@@ -105,10 +114,10 @@ impl Gather {
         features: &Features,
         tag: Tag,
         limited: bool,
-    ) {
+    ) -> Scope {
         if limited && !features.ril && self.is_too_much() {
             batch.add(tag.everything());
-            return;
+            return Scope::Everything;
         }
         let mistakes = Mistakes::of(batch.env());
         for run in &self.runs {
@@ -118,6 +127,7 @@ impl Gather {
                 batch.add(tag.by_address(mistakes.spoil_range(range)));
             }
         }
+        Scope::Addresses
     }
 
     fn is_too_much(&self) -> bool {

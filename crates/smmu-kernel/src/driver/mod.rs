@@ -12,6 +12,7 @@ mod events;
 mod heap;
 mod ids;
 mod invalidate;
+mod nested;
 mod probe;
 mod queue;
 mod registers;
@@ -27,6 +28,7 @@ pub use probe::{ProbeError, Refusal};
 
 pub(crate) use domain::{Domain, DomainKind};
 pub(crate) use invalidate::Tag;
+pub(crate) use nested::{VirtualSte, guest_command};
 pub(crate) use sharing::Sharing;
 pub(crate) use unmap::Deferred;
 pub(crate) use vmid::SharedVmids;
@@ -39,8 +41,9 @@ use counters::Counters;
 use events::EventQueue;
 use heap::Heap;
 use ids::IdAllocator;
-use queue::{Batch, CommandQueue};
+use queue::{BATCH_COMMANDS, Batch, CommandQueue};
 use registers::RegisterFrame;
+use smmu_arch::registers::{Aidr, Idr0, Idr1, Idr2, Idr3, Idr4, Idr5, Iidr};
 use smmu_arch::{Command, Features, Promise, SmmuId, StreamId};
 use smmu_bus::Cpu;
 use std::cell::{Cell, OnceCell};
@@ -209,6 +212,35 @@ impl Smmu {
         let mut batch = Batch::new(env, self);
         batch.add(command);
         if sync { batch.sync() } else { batch.leave() }
+    }
+
+    /// Sends a guest's commands, with a CMD_SYNC behind each block of at most 63, and waits.
+    pub(crate) fn issue_for_guest(&self, env: Env<'_>, commands: &[Command]) {
+        for block in commands.chunks(BATCH_COMMANDS - 1) {
+            let mut batch = Batch::new(env, self);
+            block.iter().for_each(|&command| batch.add(command));
+            batch.sync();
+        }
+    }
+
+    /// Whether a guest may have its own stage 1: both stages, and the guest cannot undo that
+    /// memory is cacheable (IDR3.FWB).
+    pub(crate) const fn nests(&self) -> bool {
+        self.features.s1p && self.features.s2p && self.features.fwb
+    }
+
+    /// IDR0 to IDR5, IIDR and AIDR, as the registers read.
+    pub(crate) fn id_words(&self, env: Env<'_>) -> [u32; 8] {
+        [
+            self.frame.read::<Idr0>(env).into(),
+            self.frame.read::<Idr1>(env).into(),
+            self.frame.read::<Idr2>(env).into(),
+            self.frame.read::<Idr3>(env).into(),
+            self.frame.read::<Idr4>(env).into(),
+            self.frame.read::<Idr5>(env).into(),
+            self.frame.read::<Iidr>(env).into(),
+            self.frame.read::<Aidr>(env).into(),
+        ]
     }
 
     /// Drains the Event queue.

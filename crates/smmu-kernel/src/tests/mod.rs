@@ -2,6 +2,10 @@
 
 mod boot;
 mod host;
+mod iommufd;
+mod iommufd_close;
+mod iommufd_nesting;
+mod iommufd_random;
 mod lifecycle;
 mod platform;
 mod sequences;

@@ -1,7 +1,9 @@
 //! Several CPUs in one kernel, interleaved at every call.
 
 use super::platform::{Bench, TestPlatform, USER, USER_PA, without_ranges};
+use crate::client::iommufd::{DeviceFile, Iommufd};
 use crate::client::{Container, Group, IommuType, Process};
+use crate::iommufd_uapi::ALLOC_NEST_PARENT;
 use crate::{Options, Personality};
 use proptest::prelude::*;
 use smmu_arch::IdRegisters;
@@ -106,6 +108,32 @@ fn live_and_die(process: &Process<'_>, group: u32) {
     }
 }
 
+/// A virtual machine with a stage 1 of its own, twice, closed in another order each time.
+fn nested(process: &Process<'_>, device: usize) {
+    for round in 0..2 {
+        let iommufd = Iommufd::open(process).unwrap();
+        let file = DeviceFile::open(process, device).unwrap();
+        let id = file.bind(&iommufd).unwrap();
+        let space = iommufd.alloc_ioas().unwrap();
+        let parent = iommufd.alloc_hwpt(id, space, ALLOC_NEST_PARENT).unwrap();
+        let viommu = iommufd.alloc_viommu(id, parent).unwrap();
+        iommufd.alloc_vdevice(viommu, id, 1).unwrap();
+        iommufd.map(space, 0, USER, 0x4000).unwrap();
+        let room = USER + 0x10_0000 + device as u64 * 0x1000;
+        let stage1 = iommufd.alloc_nested(id, viommu, [0x5000 | 0b101 << 1 | 1, 0], room).unwrap();
+        file.attach(stage1).unwrap();
+        assert_eq!(iommufd.unmap(space, 0, 0x4000), Ok(0x4000));
+        assert_eq!(iommufd.invalidate(viommu, &[[0x30, 0]; 3], room), (3, Ok(())));
+        if round == 0 {
+            iommufd.close().unwrap();
+            file.close().unwrap();
+        } else {
+            file.close().unwrap();
+            iommufd.close().unwrap();
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -143,6 +171,18 @@ proptest! {
         }));
         interleave(&bench.platform, cpus.into(), &choices);
         prop_assert_eq!(container.view().unwrap().mappings, 0);
+        prop_assert!(bench.kernel.log().is_empty());
+    }
+
+    #[test]
+    fn virtual_machines_start_and_end_beside_each_other(
+        choices in prop::collection::vec(any::<u8>(), 1..200),
+    ) {
+        let bench = machine(IdRegisters::REFERENCE, 3, Personality::Upstream);
+        let cpus = (0..3).map(|device| on(bench, move |process| nested(process, device)));
+        interleave(&bench.platform, cpus.collect(), &choices);
+        let statistics = &bench.kernel.statistics().smmus[0];
+        prop_assert_eq!((statistics.vmids_in_use, statistics.maps), (0, 6));
         prop_assert!(bench.kernel.log().is_empty());
     }
 }

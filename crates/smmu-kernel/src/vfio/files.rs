@@ -6,6 +6,7 @@
 use super::container::Container;
 use crate::Errno;
 use crate::guarded::{Guarded, LockNumbers};
+use crate::iommufd::{Cdev, Context, QueueFile};
 use smmu_bus::Cpu;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -23,6 +24,12 @@ pub(crate) enum FileKind {
         /// The file of its group.
         group: Rc<OpenFile>,
     },
+    /// `/dev/iommu`.
+    Iommufd(Rc<Context>),
+    /// `/dev/vfio/devices/vfioN`. Once bound it keeps the iommufd's file open.
+    Cdev(Cdev),
+    /// An event queue of an iommufd, whose file it keeps open.
+    Queue(QueueFile),
 }
 
 /// An open file. It is released when the last of its users is gone.

@@ -8,6 +8,7 @@ use super::uapi::{self, DEVICE_INFO_MIN, DeviceInfo, GroupStatus};
 use crate::driver::{Env, Smmu};
 use crate::guarded::{Guarded, LockNumbers};
 use crate::host::HostDomain;
+use crate::iommufd::Context;
 use crate::{DeviceNode, Errno};
 use smmu_arch::{SmmuId, StreamId};
 use std::mem::size_of;
@@ -35,6 +36,8 @@ struct State {
     open: bool,
     container: Option<Rc<Container>>,
     open_devices: u32,
+    /// The iommufd that devices of the group are bound to, and how many are.
+    iommufd: Option<(Rc<Context>, u32)>,
 }
 
 impl Group {
@@ -76,11 +79,60 @@ impl Group {
     /// Opens the group.
     ///
     /// # Errors
-    /// EBUSY: it is open.
+    /// EBUSY: it is open, or a device of it is bound to an iommufd.
     pub(crate) fn open(&self, env: Env<'_>) -> Result<(), Errno> {
         self.state.with(env.cpu, |state| {
+            if state.iommufd.is_some() {
+                return Err(Errno::EBUSY);
+            }
             if std::mem::replace(&mut state.open, true) { Err(Errno::EBUSY) } else { Ok(()) }
         })
+    }
+
+    /// Whether devices of the group may be used without its file.
+    ///
+    /// # Errors
+    /// EBUSY: the file is open.
+    pub(crate) fn check_unopened(&self, env: Env<'_>) -> Result<(), Errno> {
+        self.state.with(env.cpu, |state| if state.open { Err(Errno::EBUSY) } else { Ok(()) })
+    }
+
+    /// A device of the group is bound to an iommufd. With the first one the host lets the group go,
+    /// and all its devices are blocked.
+    ///
+    /// # Errors
+    /// EBUSY: the group's file is open. EPERM: another device is bound to another iommufd. ENODEV.
+    pub(crate) fn claim(&self, env: Env<'_>, owner: &Rc<Context>) -> Result<(), Errno> {
+        let smmu = self.smmu(env)?;
+        self.state.with(env.cpu, |state| {
+            if state.open {
+                return Err(Errno::EBUSY);
+            }
+            match &mut state.iommufd {
+                Some((other, _)) if !Rc::ptr_eq(other, owner) => return Err(Errno::EPERM),
+                Some((_, devices)) => *devices += 1,
+                None => {
+                    self.host.claim(env, smmu, &self.streams);
+                    state.iommufd = Some((Rc::clone(owner), 1));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// A device of the group is bound no longer. With the last one the group goes back to the host.
+    pub(crate) fn unclaim(&self, env: Env<'_>) {
+        self.state.with(env.cpu, |state| {
+            let Some((_, devices)) = &mut state.iommufd else { return };
+            *devices -= 1;
+            if *devices == 0 {
+                state.iommufd = None;
+                if let Ok(smmu) = self.smmu(env) {
+                    // Without memory for that the devices stay blocked.
+                    let _ = self.host.release(env, smmu, &self.streams);
+                }
+            }
+        });
     }
 
     /// Takes back an open that got no number.

@@ -10,20 +10,22 @@ mod pins;
 mod type1;
 pub mod uapi;
 
-pub(crate) use group::Group;
-pub(crate) use type1::MSI_WINDOW;
+pub(crate) use files::{FileKind, OpenFile};
+pub(crate) use group::{Group, device_ioctl};
+pub(crate) use type1::{Call, MSI_WINDOW};
 
 use crate::driver::{Domain, Driver, Env, ProbeError, Refusal, Tag};
 use crate::guarded::LockNumbers;
 use crate::host::HostDomain;
+use crate::iommufd::{self, Cdev, Context, Endpoint};
+use crate::personality::Personality;
 use crate::{DeviceNode, Errno};
 use container::Container;
-use files::{FileKind, Files, OpenFile};
+use files::Files;
 use pins::Pins;
-use smmu_arch::{Asid, SmmuId, StreamId, Vmid};
+use smmu_arch::{Asid, Event, SmmuId, StreamId, Vmid};
 use smmu_bus::{Cpu, UserMemory};
 use std::rc::Rc;
-use type1::Call;
 
 /// A domain of a container, as it is now.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,15 +70,20 @@ pub(crate) struct Vfio {
     files: Files,
     pins: Pins,
     groups: Vec<Group>,
+    /// Devices in the order of the machine: N of `/dev/vfio/devices/vfioN`.
+    pub(crate) endpoints: Vec<Endpoint>,
 }
 
 impl Vfio {
     pub(crate) fn new(locks: &LockNumbers, devices: &[DeviceNode]) -> Self {
-        Self {
-            files: Files::new(locks),
-            pins: Pins::new(locks),
-            groups: Group::collect(locks, devices),
-        }
+        let (files, pins) = (Files::new(locks), Pins::new(locks));
+        let groups = Group::collect(locks, devices);
+        let endpoint = |node: &DeviceNode| {
+            let group = groups.iter().position(|group| group.number == node.group);
+            group.map(|group| Endpoint::new(locks, node, group))
+        };
+        let endpoints = devices.iter().filter_map(endpoint).collect();
+        Self { files, pins, groups, endpoints }
     }
 
     /// Gives every group to the host.
@@ -106,20 +113,89 @@ impl Vfio {
         self.groups.iter().for_each(|group| group.host.tick(env));
     }
 
-    /// Opens `/dev/vfio/vfio` or `/dev/vfio/N`.
+    /// Opens `/dev/vfio/vfio`, `/dev/vfio/N`, `/dev/iommu` or `/dev/vfio/devices/vfioN`. The kernels
+    /// of the series are older than the last two.
     pub(crate) fn open(&self, env: Env<'_>, locks: &LockNumbers, path: &str) -> Result<i32, Errno> {
-        let name = path.strip_prefix("/dev/vfio/").ok_or(Errno::ENOENT)?;
-        if name == "vfio" {
-            let container = FileKind::Container(Container::new(locks));
-            return self.files.install(env.cpu, OpenFile::new(container));
+        let has_iommufd = env.driver.options.personality == Personality::Upstream;
+        let name = match path.strip_prefix("/dev/").ok_or(Errno::ENOENT)? {
+            "iommu" if has_iommufd => {
+                let context = FileKind::Iommufd(Context::new(locks));
+                return self.install(env.cpu, OpenFile::new(context));
+            }
+            path => path.strip_prefix("vfio/").ok_or(Errno::ENOENT)?,
+        };
+        match name.strip_prefix("devices/vfio") {
+            _ if name == "vfio" => {
+                let container = FileKind::Container(Container::new(locks));
+                self.install(env.cpu, OpenFile::new(container))
+            }
+            Some(number) if has_iommufd => {
+                let named = |index: &usize| index.to_string() == number;
+                let index = (0..self.endpoints.len()).find(named).ok_or(Errno::ENOENT)?;
+                let device = FileKind::Cdev(Cdev::new(locks, index));
+                self.install(env.cpu, OpenFile::new(device))
+            }
+            _ => self.open_group(env, name),
         }
+    }
+
+    fn open_group(&self, env: Env<'_>, name: &str) -> Result<i32, Errno> {
         let named = |group: &Group| group.number.to_string() == name;
         let index = self.groups.iter().position(named).ok_or(Errno::ENOENT)?;
         let group = &self.groups[index];
         group.smmu(env)?;
         group.open(env)?;
-        let installed = self.files.install(env.cpu, OpenFile::new(FileKind::Group(index)));
+        let installed = self.install(env.cpu, OpenFile::new(FileKind::Group(index)));
         installed.inspect_err(|_| group.abandon(env))
+    }
+
+    /// Gives an open file the lowest free number.
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub(crate) fn install(&self, cpu: &dyn Cpu, file: Rc<OpenFile>) -> Result<i32, Errno> {
+        self.files.install(cpu, file)
+    }
+
+    /// Takes a number back that nobody was told.
+    pub(crate) fn uninstall(&self, cpu: &dyn Cpu, fd: i32) -> Result<(), Errno> {
+        self.files.remove(cpu, fd).map(drop)
+    }
+
+    /// The file of a number, held once more.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub(crate) fn file(&self, cpu: &dyn Cpu, fd: i32) -> Result<Rc<OpenFile>, Errno> {
+        self.files.get(cpu, fd)
+    }
+
+    /// Reads from an event queue: bytes read, 0 where there is nothing.
+    pub(crate) fn read(&self, call: Call<'_>, fd: i32, buffer: (u64, u64)) -> Result<u64, Errno> {
+        let file = self.files.get(call.env.cpu, fd)?;
+        let read = match &file.kind {
+            FileKind::Queue(queue) => queue.read(call, buffer),
+            _ => Err(Errno::EINVAL),
+        };
+        self.put(call, &file);
+        read
+    }
+
+    /// Whether an event queue has something to read.
+    pub(crate) fn is_readable(&self, call: Call<'_>, fd: i32) -> Result<bool, Errno> {
+        let file = self.files.get(call.env.cpu, fd)?;
+        let readable = match &file.kind {
+            FileKind::Queue(queue) => Ok(queue.is_readable(call)),
+            _ => Err(Errno::EINVAL),
+        };
+        self.put(call, &file);
+        readable
+    }
+
+    /// Hands an event to the guest that has the device; `false` where the host has to look after it.
+    pub(crate) fn report(&self, env: Env<'_>, smmu: SmmuId, event: &Event) -> bool {
+        let about = |endpoint: &&Endpoint| endpoint.has_stream(smmu, event.stream);
+        self.endpoints.iter().find(about).is_some_and(|endpoint| endpoint.report(env, event))
     }
 
     /// Gives a file a second number.
@@ -148,7 +224,12 @@ impl Vfio {
             &FileKind::Group(index) => {
                 self.groups[index].ioctl(self, call, (index, &file), request, argument)
             }
-            FileKind::Device { .. } => group::device_ioctl(call, request, argument),
+            FileKind::Device { .. } => device_ioctl(call, request, argument),
+            FileKind::Iommufd(context) => {
+                iommufd::ioctl(self, call, (context, &file), request, argument)
+            }
+            FileKind::Cdev(device) => device.ioctl(self, call, request, argument),
+            FileKind::Queue(_) => Err(Errno::ENOTTY),
         };
         self.put(call, &file);
         result
@@ -159,7 +240,7 @@ impl Vfio {
         let file = self.files.get(call.env.cpu, fd)?;
         let view = match &file.kind {
             FileKind::Container(container) => Ok(container.view(call.env)),
-            FileKind::Group(_) | FileKind::Device { .. } => Err(Errno::EBADFD),
+            _ => Err(Errno::EBADFD),
         };
         self.put(call, &file);
         view
@@ -176,7 +257,7 @@ impl Vfio {
     }
 
     /// Gives up one use of a file, and releases it with the last.
-    fn put(&self, call: Call<'_>, file: &Rc<OpenFile>) {
+    pub(crate) fn put(&self, call: Call<'_>, file: &Rc<OpenFile>) {
         if !file.drop_user() {
             return;
         }
@@ -188,6 +269,15 @@ impl Vfio {
                     self.groups[index].release_device(call.env);
                 }
                 self.put(call, group);
+            }
+            FileKind::Iommufd(context) => context.release(call),
+            FileKind::Cdev(device) => {
+                let iommufd = device.release(self, call);
+                iommufd.into_iter().for_each(|file| self.put(call, &file));
+            }
+            FileKind::Queue(queue) => {
+                queue.release(call);
+                self.put(call, &queue.file);
             }
         }
     }

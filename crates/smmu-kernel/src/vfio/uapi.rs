@@ -4,8 +4,8 @@
 //! memory can be taken for them without `unsafe` only if they say that any bytes will do. Each is
 //! held against the binding at compile time.
 
-use crate::Errno;
-use smmu_bus::UserMemory;
+use crate::abi::mirror;
+pub(crate) use crate::abi::{read, read_prefix, write};
 use std::mem::{offset_of, size_of};
 use vfio_bindings::bindings::vfio as abi;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -41,6 +41,12 @@ pub const IOMMU_MAP_DMA: u32 = io(13);
 pub const IOMMU_UNMAP_DMA: u32 = io(14);
 /// `VFIO_IOMMU_DIRTY_PAGES`.
 pub const IOMMU_DIRTY_PAGES: u32 = io(17);
+/// `VFIO_DEVICE_BIND_IOMMUFD`.
+pub const DEVICE_BIND_IOMMUFD: u32 = io(18);
+/// `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
+pub const DEVICE_ATTACH_IOMMUFD_PT: u32 = io(19);
+/// `VFIO_DEVICE_DETACH_IOMMUFD_PT`.
+pub const DEVICE_DETACH_IOMMUFD_PT: u32 = io(20);
 /// `VFIO_IOMMU_GET_VMID` of the series: the VMID goes to the pointer in the argument.
 pub const IOMMU_GET_VMID: u32 = io(22);
 /// `VFIO_IOMMU_SET_VMID` of the series: the VMID is the argument itself.
@@ -51,23 +57,6 @@ pub const TYPE1_NESTING_IOMMU: u32 = 6;
 
 /// The VMID of a container that has none.
 pub const INVALID_VMID: u32 = u32::MAX;
-
-macro_rules! mirror {
-    ($($(#[$doc:meta])* $name:ident = $binding:ident { $($field:ident: $ty:ty,)* })*) => {$(
-        $(#[$doc])*
-        #[repr(C)]
-        #[derive(
-            Clone, Copy, PartialEq, Eq, Default, Debug, FromBytes, IntoBytes, Immutable, KnownLayout,
-        )]
-        #[allow(missing_docs, reason = "the names are those of the ABI")]
-        pub struct $name { $(pub $field: $ty,)* }
-
-        const _: () = {
-            assert!(size_of::<$name>() == size_of::<abi::$binding>());
-            $(assert!(offset_of!($name, $field) == offset_of!(abi::$binding, $field));)*
-        };
-    )*};
-}
 
 mirror! {
     /// `struct vfio_group_status`.
@@ -96,6 +85,16 @@ mirror! {
     DirtyBitmap = vfio_iommu_type1_dirty_bitmap { argsz: u32, flags: u32, }
     /// `struct vfio_iommu_type1_dirty_bitmap_get`.
     DirtyBitmapGet = vfio_iommu_type1_dirty_bitmap_get { iova: u64, size: u64, bitmap: Bitmap, }
+    /// `struct vfio_device_bind_iommufd`.
+    BindIommufd = vfio_device_bind_iommufd {
+        argsz: u32, flags: u32, iommufd: i32, out_devid: u32, token_uuid_ptr: u64,
+    }
+    /// `struct vfio_device_attach_iommufd_pt`.
+    AttachIommufdPt = vfio_device_attach_iommufd_pt {
+        argsz: u32, flags: u32, pt_id: u32, pasid: u32,
+    }
+    /// `struct vfio_device_detach_iommufd_pt`.
+    DetachIommufdPt = vfio_device_detach_iommufd_pt { argsz: u32, flags: u32, pasid: u32, }
     /// `struct vfio_iommu_type1_dma_map`.
     DmaMap = vfio_iommu_type1_dma_map { argsz: u32, flags: u32, vaddr: u64, iova: u64, size: u64, }
     /// `struct vfio_iommu_type1_dma_unmap`, without its bitmap.
@@ -126,34 +125,11 @@ const _: () = {
 pub(crate) const TYPE1_INFO_MIN: usize = offset_of!(Type1Info, cap_offset);
 /// Bytes of `struct vfio_device_info` that every caller must have: up to `num_irqs`.
 pub(crate) const DEVICE_INFO_MIN: usize = offset_of!(DeviceInfo, cap_offset);
-
-/// Copies the first `bytes` bytes of a structure from user memory; the rest is zero.
-pub(crate) fn read_prefix<T: FromBytes + IntoBytes + Default>(
-    process: &dyn UserMemory,
-    address: u64,
-    bytes: usize,
-) -> Result<T, Errno> {
-    let mut value = T::default();
-    process.read(address, &mut value.as_mut_bytes()[..bytes])?;
-    Ok(value)
-}
-
-/// Copies a structure from user memory.
-pub(crate) fn read<T: FromBytes + IntoBytes + Default>(
-    process: &dyn UserMemory,
-    address: u64,
-) -> Result<T, Errno> {
-    read_prefix(process, address, size_of::<T>())
-}
-
-/// Copies a structure to user memory.
-pub(crate) fn write<T: IntoBytes + Immutable>(
-    process: &dyn UserMemory,
-    address: u64,
-    value: &T,
-) -> Result<(), Errno> {
-    Ok(process.write(address, value.as_bytes())?)
-}
+/// Bytes of `struct vfio_device_bind_iommufd` that every caller must have: up to `out_devid`.
+pub(crate) const BIND_IOMMUFD_MIN: usize = offset_of!(BindIommufd, token_uuid_ptr);
+/// Bytes of the attach and detach structures that every caller must have: all but `pasid`.
+pub(crate) const ATTACH_IOMMUFD_PT_MIN: usize = offset_of!(AttachIommufdPt, pasid);
+pub(crate) const DETACH_IOMMUFD_PT_MIN: usize = offset_of!(DetachIommufdPt, pasid);
 
 #[cfg(test)]
 mod tests {
@@ -164,5 +140,8 @@ mod tests {
         assert_eq!((GET_API_VERSION, SET_IOMMU, IOMMU_MAP_DMA), (0x3b64, 0x3b66, 0x3b71));
         assert_eq!((IOMMU_GET_VMID, IOMMU_SET_VMID), (0x3b7a, 0x3b7b));
         assert_eq!((size_of::<DmaMap>(), size_of::<DmaUnmap>()), (32, 24));
+        assert_eq!((DEVICE_BIND_IOMMUFD, DEVICE_DETACH_IOMMUFD_PT), (0x3b76, 0x3b78));
+        assert_eq!((size_of::<BindIommufd>(), size_of::<AttachIommufdPt>()), (24, 16));
+        assert_eq!((BIND_IOMMUFD_MIN, ATTACH_IOMMUFD_PT_MIN, DETACH_IOMMUFD_PT_MIN), (16, 12, 8));
     }
 }
