@@ -139,6 +139,13 @@ fn workloads_are_possible_and_fit() {
     check_step(&work("nic_ring = { mtu = 9 }"), "mtu = 9 is not possible", "64 to 65536");
     check_step(&work("window = { window = '64MiB' }"), "uses 64MiB of RAM, `A` has 16MiB", "more");
     check_step(&work("tenant_ring = { areas = 0 }"), "areas = 0 is not possible", "1 to 65536");
+    check_step(
+        &work("nvme = { block = '5000' }"),
+        "block = 5000B is no whole number of pages",
+        "8KiB",
+    );
+    check_step(&work("nvme = { depth = 2000 }"), "depth = 2000 is not possible", "1 to 1024");
+    check_step(&work("accelerator = { reuse = 0 }"), "reuse = 0 is not possible", "1 to 5000");
     check_step(&work("nic-ring = {}"), "unknown variant `nic-ring`", "`nic_ring`");
     check_step("workload = { devices = [], traffic = { window = {} } }", "no device does", "VM");
 }

@@ -1,9 +1,12 @@
 //! From the generators of a scenario to transfers on the bus.
 //!
 //! Sources of the generators: pcie-bench (window), the descriptor handling of common network
-//! drivers (ring), HyperSIO's synthetic packets (tenant ring).
+//! drivers (ring), HyperSIO's synthetic packets (tenant ring), the queues of NVM Express (nvme), and
+//! an accelerator whose counters were published on the iommu list in 2021 (accelerator).
 
-use crate::scenario::{Access, NicRing, Order, RingDirection, TenantRing, Traffic, Window};
+use crate::scenario::{
+    Accelerator, Access, NicRing, Nvme, Order, Pattern, RingDirection, TenantRing, Traffic, Window,
+};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use smmu_arch::{Direction, Iova, StreamId};
@@ -26,6 +29,14 @@ pub(super) fn packets(traffic: &Traffic, stream: StreamId, ram: u64, seed: u64) 
         }
         Traffic::TenantRing(tenant) => {
             Box::new((0..tenant.packets).map(move |n| tenant_packet(&tenant, bus, n)))
+        }
+        Traffic::Nvme(nvme) => {
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+            Box::new((0..nvme.commands).map(move |n| nvme_command(&nvme, bus, n, &mut rng)))
+        }
+        Traffic::Accelerator(accelerator) => {
+            let turns = 0..accelerator.messages * u64::from(accelerator.reuse);
+            Box::new(turns.map(move |n| accelerator_message(&accelerator, bus, n)))
         }
     }
 }
@@ -62,6 +73,8 @@ pub(super) const fn length(traffic: &Traffic) -> u64 {
         Traffic::NicRing(nic) => nic.packets,
         Traffic::Window(window) => window.transfers,
         Traffic::TenantRing(tenant) => tenant.packets,
+        Traffic::Nvme(nvme) => nvme.commands,
+        Traffic::Accelerator(accelerator) => accelerator.messages * accelerator.reuse as u64,
     }
 }
 
@@ -137,6 +150,10 @@ fn transmit(nic: &NicRing, bus: Bus, turn: u64) -> Vec<Dma> {
     }
     let buffer = nic.ring_bytes() + turn % u64::from(nic.buffers()) * nic.buffer_bytes();
     dma.push(bus.dma(buffer, u64::from(nic.mtu), Direction::Read));
+    if nic.drop_every != 0 && (turn + 1).is_multiple_of(nic.drop_every.into()) {
+        // Lost on the wire: the stack hands the same buffer over again.
+        dma.push(bus.dma(buffer, u64::from(nic.mtu), Direction::Read));
+    }
     if (turn + 1).is_multiple_of(batch) {
         dma.extend(ring_access(nic, bus, (0, turn + 1 - batch, batch), Direction::Write));
     }
@@ -183,4 +200,113 @@ fn tenant_packet(tenant: &TenantRing, bus: Bus, number: u64) -> Vec<Dma> {
         bus.dma(data, u64::from(tenant.bytes), Direction::Write),
         bus.dma(PAGE + number * 8 % PAGE, 8, Direction::Write),
     ]
+}
+
+/// Submission, block, completion. A job's queues stand before its buffers.
+fn nvme_command(nvme: &Nvme, bus: Bus, number: u64, rng: &mut Xoshiro256PlusPlus) -> Vec<Dma> {
+    let (jobs, depth) = (u64::from(nvme.jobs), u64::from(nvme.depth));
+    let (job, turn) = (number % jobs, number / jobs);
+    let start = job * nvme.job_bytes();
+    let [submissions, completions] = nvme.queue_bytes();
+    let slot = turn % depth;
+    let buffer = match nvme.pattern {
+        Pattern::Random => rng.random_range(0..depth),
+        Pattern::Sequential => slot,
+    };
+    let data = start + submissions + completions + buffer * nvme.block.0;
+    let fills_memory = rng.random_range(0..100) < u32::from(nvme.reads);
+    let direction = if fills_memory { Direction::Write } else { Direction::Read };
+    let submission = start + slot * Nvme::SUBMISSION_BYTES;
+    let completion = start + submissions + slot * Nvme::COMPLETION_BYTES;
+    vec![
+        bus.dma(submission, Nvme::SUBMISSION_BYTES, Direction::Read),
+        bus.dma(data, nvme.block.0, direction),
+        bus.dma(completion, Nvme::COMPLETION_BYTES, Direction::Write),
+    ]
+}
+
+/// A message is read through, and a result of its size written. All messages come first, then all
+/// results.
+fn accelerator_message(accelerator: &Accelerator, bus: Bus, number: u64) -> Vec<Dma> {
+    let bytes = accelerator.bytes.0;
+    let message = number / u64::from(accelerator.reuse.max(1));
+    let result = (accelerator.messages + message) * bytes;
+    vec![bus.dma(message * bytes, bytes, Direction::Read), bus.dma(result, bytes, Direction::Write)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use smmu_machine::Bytes;
+
+    fn all(traffic: Traffic) -> Vec<Vec<Dma>> {
+        packets(&traffic, StreamId(1), 0x4000_0000, 7).collect()
+    }
+
+    /// Every generator stays inside of the RAM that it says it needs, makes as many packets as it
+    /// says, and makes the same ones again.
+    #[test]
+    fn generators_keep_to_their_footprint() {
+        let nic = NicRing { packets: 300, drop_every: 5, ..NicRing::default() };
+        let nvme = Nvme { commands: 500, jobs: 3, reads: 50, ..Nvme::default() };
+        let blocks = Nvme { block: Bytes::kib(128), pattern: Pattern::Sequential, ..nvme };
+        let accelerator = Accelerator { messages: 3, reuse: 2, ..Accelerator::default() };
+        let tenant = TenantRing { packets: 3000, areas: 2, ..TenantRing::default() };
+        for traffic in [
+            Traffic::NicRing(nic),
+            Traffic::Window(Window { transfers: 400, ..Window::default() }),
+            Traffic::TenantRing(tenant),
+            Traffic::Nvme(nvme),
+            Traffic::Nvme(blocks),
+            Traffic::Accelerator(accelerator),
+        ] {
+            let made = all(traffic);
+            assert_eq!(made.len() as u64, length(&traffic), "{traffic:?}");
+            assert_eq!(made, all(traffic), "{traffic:?}");
+            let last = made.iter().flatten().map(|dma| dma.iova.0 + dma.bytes).max();
+            let used = last.map_or(0, |last| last - 0x4000_0000);
+            assert!(used > 0 && used <= traffic.footprint(), "{traffic:?}: {used:#x}");
+        }
+    }
+
+    #[test]
+    fn a_drive_reads_its_command_moves_the_block_and_tells() {
+        let nvme = Nvme {
+            commands: 4,
+            jobs: 2,
+            depth: 2,
+            pattern: Pattern::Sequential,
+            ..Nvme::default()
+        };
+        let made = all(Traffic::Nvme(nvme));
+        let places: Vec<Vec<u64>> = made
+            .iter()
+            .map(|dma| dma.iter().map(|dma| dma.iova.0 - 0x4000_0000).collect())
+            .collect();
+        // Each job: a page of submissions, one of completions, two buffers.
+        assert_eq!(places[0], [0, 0x2000, 0x1000]);
+        assert_eq!(places[1], [0x4000, 0x6000, 0x5000]);
+        assert_eq!(places[2], [64, 0x3000, 0x1010]);
+        assert!(made.iter().all(|dma| dma[1].direction == Direction::Write));
+    }
+
+    #[test]
+    fn a_message_is_reused_before_the_next_one_comes() {
+        let accelerator = Accelerator { messages: 2, bytes: Bytes::kib(4), reuse: 3 };
+        let reads: Vec<u64> = all(Traffic::Accelerator(accelerator))
+            .iter()
+            .map(|dma| dma[0].iova.0 & 0xffff)
+            .collect();
+        assert_eq!(reads, [0, 0, 0, 0x1000, 0x1000, 0x1000]);
+    }
+
+    #[test]
+    fn a_lost_packet_is_read_again() {
+        let nic = NicRing { packets: 20, direction: RingDirection::Tx, ..NicRing::default() };
+        let reads = |nic| {
+            let all = all(Traffic::NicRing(nic));
+            all.iter().flatten().filter(|dma| dma.bytes == 1500).count()
+        };
+        assert_eq!((reads(nic), reads(NicRing { drop_every: 5, ..nic })), (20, 24));
+    }
 }

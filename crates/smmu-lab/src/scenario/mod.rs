@@ -23,7 +23,9 @@ pub use plan::{Scenario, VmPlan};
 pub use step::{
     Dma, GetVmid, Map, Mark, Repeat, SetVmid, Start, Step, Stop, Unmap, Wait, Workload,
 };
-pub use traffic::{Access, NicRing, Order, RingDirection, TenantRing, Traffic, Window};
+pub use traffic::{
+    Accelerator, Access, NicRing, Nvme, Order, Pattern, RingDirection, TenantRing, Traffic, Window,
+};
 pub use vm::{Containers, Iommu, Ram, Vm};
 
 use std::collections::BTreeMap;

@@ -14,6 +14,10 @@ pub enum Traffic {
     Window(Window),
     /// Ring pointer, data, notification: the synthetic packets of HyperSIO.
     TenantRing(TenantRing),
+    /// Blocks of an NVMe drive, with their queues.
+    Nvme(Nvme),
+    /// Messages of an accelerator that shares the address space of a process (SVA).
+    Accelerator(Accelerator),
 }
 
 /// A network card: descriptors of 16 bytes in a ring, a page for each packet.
@@ -42,6 +46,9 @@ pub struct NicRing {
     pub rx_head: u32,
     /// Packets between two interrupts. Default: 32.
     pub interrupt: u32,
+    /// One transmitted packet in this many is lost, and sent again from the same buffer; 0 for none.
+    /// Default: 0.
+    pub drop_every: u32,
 }
 
 /// Which way packets go.
@@ -101,6 +108,49 @@ pub struct TenantRing {
     pub burst: u32,
 }
 
+/// An NVMe drive: for each command an entry of the submission queue is read, the block moved, and an
+/// entry of the completion queue written. Queues stand at the start of RAM, data behind them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Nvme {
+    /// Commands of each device. Default: 10000.
+    pub commands: u64,
+    /// Bytes of a block, whole pages, 4 KiB to 1 MiB: 4 KiB at random or 128 KiB in sequence are
+    /// usual. Default: 4 KiB.
+    pub block: Bytes,
+    /// Where the blocks lie. Default: `random`.
+    pub pattern: Pattern,
+    /// Commands under way in each job, 1 to 1024, each with a buffer of its own. Default: 64.
+    pub depth: u32,
+    /// Jobs, 1 to 64, each with queues of its own, in turn. Default: 1.
+    pub jobs: u32,
+    /// Commands that write to memory (reads of the drive), in percent. Default: 100.
+    pub reads: u8,
+}
+
+/// Where blocks lie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pattern {
+    /// In any of the job's buffers.
+    #[default]
+    Random,
+    /// In the buffers one after the other.
+    Sequential,
+}
+
+/// An accelerator that reads messages through and writes results of the same size beside them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Accelerator {
+    /// Different messages. Default: 16.
+    pub messages: u64,
+    /// Bytes of a message, whole pages. Default: 1 MiB.
+    pub bytes: Bytes,
+    /// How often each is worked on before the next one comes, 1 to 5000. Default: 1.
+    pub reuse: u32,
+}
+
 /// Which tenant is next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -125,6 +175,7 @@ impl Default for NicRing {
             rx_refill: 32,
             rx_head: 8,
             interrupt: 32,
+            drop_every: 0,
         }
     }
 }
@@ -141,7 +192,48 @@ impl Default for TenantRing {
     }
 }
 
+impl Default for Nvme {
+    fn default() -> Self {
+        Self {
+            commands: 10_000,
+            block: Bytes::kib(4),
+            pattern: Pattern::Random,
+            depth: 64,
+            jobs: 1,
+            reads: 100,
+        }
+    }
+}
+
+impl Default for Accelerator {
+    fn default() -> Self {
+        Self { messages: 16, bytes: Bytes::mib(1), reuse: 1 }
+    }
+}
+
 const PAGE: u64 = 0x1000;
+
+impl Nvme {
+    /// Bytes of an entry of the submission queue.
+    pub const SUBMISSION_BYTES: u64 = 64;
+    /// Bytes of an entry of the completion queue.
+    pub const COMPLETION_BYTES: u64 = 16;
+
+    /// Bytes of the two queues of a job: whole pages each.
+    #[must_use]
+    pub fn queue_bytes(&self) -> [u64; 2] {
+        let depth = u64::from(self.depth);
+        [Self::SUBMISSION_BYTES, Self::COMPLETION_BYTES]
+            .map(|entry| (depth * entry).next_multiple_of(PAGE))
+    }
+
+    /// Bytes that one job uses.
+    #[must_use]
+    pub fn job_bytes(&self) -> u64 {
+        let [submissions, completions] = self.queue_bytes();
+        u64::from(self.depth).saturating_mul(self.block.0).saturating_add(submissions + completions)
+    }
+}
 
 impl NicRing {
     /// Bytes of a descriptor.
@@ -180,6 +272,10 @@ impl Traffic {
             Self::Window(window) => window.window.0,
             // The two small pages come first; data starts at the next 2 MiB.
             Self::TenantRing(tenant) => (u64::from(tenant.areas) + 1) << 21,
+            Self::Nvme(nvme) => u64::from(nvme.jobs).saturating_mul(nvme.job_bytes()),
+            Self::Accelerator(accelerator) => {
+                accelerator.messages.saturating_mul(accelerator.bytes.0).saturating_mul(2)
+            }
         }
     }
 }

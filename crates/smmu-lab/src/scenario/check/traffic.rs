@@ -2,7 +2,7 @@
 
 use smmu_machine::{Bytes, Path, Problem};
 
-use super::super::{NicRing, TenantRing, Traffic, VmPlan, Window};
+use super::super::{Accelerator, NicRing, Nvme, TenantRing, Traffic, VmPlan, Window};
 
 /// Accesses that one step may make, so that a slip of the pen does not run for days.
 pub(super) const ACCESSES_MAX: u64 = 1_000_000_000;
@@ -13,6 +13,10 @@ pub(super) fn check(traffic: &Traffic, path: &Path, problems: &mut Vec<Problem>)
         Traffic::NicRing(nic) => check_nic(nic, &path.key("nic_ring"), problems),
         Traffic::Window(window) => check_window(window, &path.key("window"), problems),
         Traffic::TenantRing(tenant) => check_tenant(tenant, &path.key("tenant_ring"), problems),
+        Traffic::Nvme(nvme) => check_nvme(nvme, &path.key("nvme"), problems),
+        Traffic::Accelerator(accelerator) => {
+            check_accelerator(accelerator, &path.key("accelerator"), problems);
+        }
     }
 }
 
@@ -79,4 +83,28 @@ fn check_tenant(tenant: &TenantRing, path: &Path, problems: &mut Vec<Problem>) {
     bound(path, "bytes", tenant.bytes.into(), 64, 65_536, problems);
     bound(path, "areas", tenant.areas.into(), 1, 65_536, problems);
     bound(path, "burst", tenant.burst.into(), 1, u32::MAX.into(), problems);
+}
+
+fn check_nvme(nvme: &Nvme, path: &Path, problems: &mut Vec<Problem>) {
+    bound(path, "commands", nvme.commands, 0, ACCESSES_MAX, problems);
+    bound(path, "depth", nvme.depth.into(), 1, 1024, problems);
+    bound(path, "jobs", nvme.jobs.into(), 1, 64, problems);
+    bound(path, "reads", nvme.reads.into(), 0, 100, problems);
+    pages(path, "block", nvme.block, 1 << 20, problems);
+}
+
+fn check_accelerator(accelerator: &Accelerator, path: &Path, problems: &mut Vec<Problem>) {
+    bound(path, "messages", accelerator.messages, 0, 1 << 20, problems);
+    bound(path, "reuse", accelerator.reuse.into(), 1, 5000, problems);
+    pages(path, "bytes", accelerator.bytes, 1 << 30, problems);
+}
+
+/// Adds a problem unless `bytes` is a whole number of pages up to `max`.
+fn pages(path: &Path, key: &str, bytes: Bytes, max: u64, problems: &mut Vec<Problem>) {
+    bound(path, key, bytes.0, 4096, max, problems);
+    if !bytes.0.is_multiple_of(4096) {
+        let what = format!("{key} = {bytes} is no whole number of pages");
+        let help = format!("use {}", Bytes(bytes.0.next_multiple_of(4096)));
+        problems.push(Problem::new(path.key(key), what, help));
+    }
 }
