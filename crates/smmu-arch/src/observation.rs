@@ -87,8 +87,8 @@ pub enum Observation {
         number: u64,
         /// The entry.
         entry: TlbEntry,
-        /// Something valid had to leave for it.
-        evicted: bool,
+        /// Number of the fill whose entry, still valid, had to leave for it.
+        evicted: Option<u64>,
     },
     /// A descriptor of a walk was entered.
     WalkFilled {

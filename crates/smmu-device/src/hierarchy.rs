@@ -141,7 +141,8 @@ impl Surroundings {
         let (number, entry) = main.entry(key)?;
         Some(match self.micro(port)?.copy(number, &entry, begin, log) {
             Fill::Filled { number, evicted } => {
-                Observation::Filled { structure, number, entry, evicted: evicted.is_some() }
+                let evicted = evicted.map(|evicted| evicted.number);
+                Observation::Filled { structure, number, entry, evicted }
             }
             Fill::Overtaken | Fill::Refused => Observation::FillOvertaken { structure },
         })

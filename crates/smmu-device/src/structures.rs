@@ -157,10 +157,13 @@ impl Structures {
         begin: Epoch,
     ) -> (Observation, Answer) {
         match self.tlb.fill(&entry, begin, &self.log) {
-            Fill::Filled { number, evicted } => (
-                Observation::Filled { structure, number, entry, evicted: evicted.is_some() },
-                Answer::Filled(Some(number)),
-            ),
+            Fill::Filled { number, evicted } => {
+                let evicted = evicted.map(|evicted| evicted.number);
+                (
+                    Observation::Filled { structure, number, entry, evicted },
+                    Answer::Filled(Some(number)),
+                )
+            }
             Fill::Overtaken => (Observation::FillOvertaken { structure }, Answer::Filled(None)),
             Fill::Refused => unreachable!("a walk makes well-formed entries"),
         }

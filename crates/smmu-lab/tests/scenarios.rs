@@ -34,6 +34,16 @@ fn a_shared_vmid_holds_translations_once() {
     let tags = |run: &RunResult| run.smmus[0].resident.len();
     assert_eq!((tags(private), tags(shared)), (3, 2));
     assert!(shared.vms[0].counts.tlbi < private.vms[0].counts.tlbi);
+    // Every entry that had to go was somebody's, and went for somebody.
+    for run in [private, shared] {
+        let lost: u64 = run.evictions.iter().map(|eviction| eviction.entries).sum();
+        assert_eq!(lost, run.smmus[0].counts.evicted);
+    }
+    let lost = |of: &str, by: &str| {
+        let mut evictions = private.evictions.iter();
+        evictions.find(|one| (one.of.as_str(), one.by.as_str()) == (of, by)).map(|one| one.entries)
+    };
+    assert!(lost("A", "B") > Some(0) && lost("B", "A") > Some(0));
     assert!(shared.sum(|device| device.counts.shared_hits) > 0);
     assert_eq!(private.sum(|device| device.counts.shared_hits), 0);
 }

@@ -3,7 +3,8 @@
 use super::RunError;
 use super::engine::Engine;
 use super::results::{
-    DeviceResult, ResidentResult, RunResult, SmmuResult, StructureResult, VerdictResult, VmResult,
+    DeviceResult, EvictionResult, ResidentResult, RunResult, SmmuResult, StructureResult,
+    VerdictResult, VmResult, hit_rate, jain_index,
 };
 use super::statistics::{Counters, DeviceCounts, StructureCounts};
 use super::watch::Watch;
@@ -226,12 +227,15 @@ impl Engine {
             let counters = watch.checker.counters();
             (counters.translations + counters.refusals, counters.stale_legal)
         });
+        let vms = self.vm_results(&counters, &found);
         RunResult {
             variant: self.run.variant.clone(),
             personality: self.kernel.options().personality.to_string(),
             faults: self.run.scenario.faults.clone(),
-            vms: self.vm_results(&counters, &found),
+            jain_index: fairness(&vms),
+            vms,
             smmus: self.smmu_results(&counters),
+            evictions: self.eviction_results(&counters),
             verdicts: self.verdict_results(),
             verdicts_expected: self.run.scenario.expect.contains_key(&Metric::Verdicts),
             checked,
@@ -271,6 +275,14 @@ impl Engine {
         self.guests.iter().enumerate().map(vm).collect()
     }
 
+    fn eviction_results(&self, counters: &Counters) -> Vec<EvictionResult> {
+        let name = |vm: usize| self.guests[vm].plan.name.clone();
+        let evictions = counters.evictions.iter();
+        evictions
+            .map(|(&(of, by), &entries)| EvictionResult { of: name(of), by: name(by), entries })
+            .collect()
+    }
+
     fn smmu_results(&self, counters: &Counters) -> Vec<SmmuResult> {
         let smmus = self.run.machine.smmus.iter().enumerate();
         let none = Vec::new();
@@ -308,6 +320,18 @@ impl Engine {
         };
         self.machine.listener().with(|w| w.checker.verdicts().iter().map(result).collect())
     }
+}
+
+/// Jain's index over the hit rates of the VMs that made look-ups.
+fn fairness(vms: &[VmResult]) -> Option<f64> {
+    let rate = |vm: &VmResult| {
+        let sum = |counter: fn(&DeviceCounts) -> u64| {
+            vm.devices.iter().map(|device| counter(&device.counts)).sum::<u64>()
+        };
+        let (hits, misses) = (sum(|counts| counts.hits), sum(|counts| counts.misses));
+        (hits + misses > 0).then(|| hit_rate(hits, misses))
+    };
+    jain_index(&vms.iter().filter_map(rate).collect::<Vec<_>>())
 }
 
 fn structure_results(counts: &BTreeMap<Structure, StructureCounts>) -> Vec<StructureResult> {

@@ -19,8 +19,8 @@ mod watch;
 
 pub use explain::{Explanation, Line, Question, explain};
 pub use results::{
-    DeviceResult, Failure, ResidentResult, Results, RunResult, SmmuResult, StructureResult,
-    VerdictResult, VmResult, hit_rate,
+    DeviceResult, EvictionResult, Failure, ResidentResult, Results, RunResult, SmmuResult,
+    StructureResult, VerdictResult, VmResult, hit_rate, jain_index,
 };
 pub use statistics::{Counters, DeviceCounts, SmmuCounts, Statistics, StructureCounts, VmCounts};
 pub use stats_text::StatsText;

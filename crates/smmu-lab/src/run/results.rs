@@ -34,6 +34,11 @@ pub struct RunResult {
     pub vms: Vec<VmResult>,
     /// By SMMU.
     pub smmus: Vec<SmmuResult>,
+    /// Entries of main TLBs that a VM lost to another one's fills, or to its own.
+    pub evictions: Vec<EvictionResult>,
+    /// Jain's fairness index of the hit rates of the VMs that made look-ups: 1 where all are alike,
+    /// 1/n where one of n has them all. `None` without two such VMs.
+    pub jain_index: Option<f64>,
     /// What the checker found.
     pub verdicts: Vec<VerdictResult>,
     /// The scenario says how many verdicts there are to be: then they are no failure by
@@ -99,6 +104,17 @@ pub struct SmmuResult {
     pub pmcg: u64,
     /// Entries of the main TLB at its fullest moment between two steps, by tags.
     pub resident: Vec<ResidentResult>,
+}
+
+/// Entries that one VM lost to the fills of one VM.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct EvictionResult {
+    /// Whose entries.
+    pub of: String,
+    /// Whose fills.
+    pub by: String,
+    /// How many.
+    pub entries: u64,
 }
 
 /// One structure of an SMMU, those of all ports together.
@@ -242,6 +258,14 @@ impl DeviceResult {
     }
 }
 
+/// Jain's fairness index of some shares: (Σx)² / (n Σx²). `None` for less than two, or where all
+/// are 0 (Jain, Chiu, Hawe, DEC-TR-301, 1984).
+#[must_use]
+pub fn jain_index(shares: &[f64]) -> Option<f64> {
+    let (sum, squares) = shares.iter().fold((0.0, 0.0), |(s, q), x| (s + x, q + x * x));
+    (shares.len() > 1 && squares > 0.0).then(|| sum * sum / (shares.len() as f64 * squares))
+}
+
 /// Hits of all look-ups, 0 to 1; 0 without look-ups.
 #[must_use]
 pub fn hit_rate(hits: u64, misses: u64) -> f64 {
@@ -257,5 +281,17 @@ impl Results {
     #[must_use]
     pub fn passed(&self) -> bool {
         self.runs.iter().all(RunResult::passed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fairness_index_is_between_one_share_and_all_alike() {
+        assert_eq!(jain_index(&[0.5, 0.5, 0.5]), Some(1.0));
+        assert_eq!(jain_index(&[0.8, 0.0, 0.0, 0.0]), Some(0.25));
+        assert_eq!((jain_index(&[0.7]), jain_index(&[0.0, 0.0])), (None, None));
     }
 }

@@ -117,6 +117,8 @@ pub struct Counters {
     pub structures: Vec<BTreeMap<Structure, StructureCounts>>,
     /// By VM.
     pub vms: Vec<VmCounts>,
+    /// Entries of the main TLBs that a VM lost to a VM: whose, and to whom.
+    pub evictions: BTreeMap<(usize, usize), u64>,
 }
 
 /// Reads observations into [`Counters`].
@@ -147,6 +149,7 @@ impl Statistics {
                 smmus: vec![SmmuCounts::default(); blueprint.smmus.len()],
                 structures: vec![BTreeMap::new(); blueprint.smmus.len()],
                 vms: vec![VmCounts::default(); vms],
+                evictions: BTreeMap::new(),
             },
             device_of: ports.map(|(device, place)| (place, device)).collect(),
             stream_of: streams.collect(),
@@ -202,10 +205,22 @@ impl Statistics {
                 why if why.is_configuration() => counts.config_fetches += 1,
                 _ => {}
             },
-            Observation::Filled { structure: Structure::MainTlb, number, .. } => {
+            Observation::Filled { structure: Structure::MainTlb, number, evicted, .. } => {
                 self.filled_by.insert((origin.smmu, *number), device as u32);
+                if let Some(evicted) = evicted {
+                    self.evicted(origin, device, *evicted);
+                }
             }
             _ => {}
+        }
+    }
+
+    /// The entry of a fill had to leave for one of `device`.
+    fn evicted(&mut self, origin: &Origin, device: usize, number: u64) {
+        let victim = self.filled_by.remove(&(origin.smmu, number));
+        let vm = |device: usize| self.vm_of.get(device).copied().flatten();
+        if let (Some(of), Some(by)) = (victim.and_then(|it| vm(it as usize)), vm(device)) {
+            *self.counters.evictions.entry((of, by)).or_default() += 1;
         }
     }
 
@@ -236,7 +251,9 @@ impl Statistics {
             }
             Observation::EventLost(_) => counts.events_lost += 1,
             Observation::FillOvertaken { .. } => counts.overtaken += 1,
-            Observation::Filled { evicted, .. } => counts.evicted += u64::from(*evicted),
+            Observation::Filled { structure: Structure::MainTlb, evicted, .. } => {
+                counts.evicted += u64::from(evicted.is_some());
+            }
             Observation::Began(_) => counts.transactions += 1,
             Observation::LookedUp { structure: Structure::MainTlb, hit: None, .. } => {
                 counts.tlb_misses += 1;
@@ -266,6 +283,10 @@ impl Statistics {
             counts.lookups += 1;
             counts.misses += u64::from(!hit);
         };
+        let filled = |counts: &mut StructureCounts, evicted: bool| {
+            counts.fills += 1;
+            counts.evicted += u64::from(evicted);
+        };
         match observation {
             Observation::LookedUp { structure, hit, .. } => {
                 looked_up(structures.entry(*structure).or_default(), hit.is_some());
@@ -273,11 +294,11 @@ impl Statistics {
             Observation::ConfigLookedUp { key, hit } => {
                 looked_up(structures.entry(config(key)).or_default(), *hit);
             }
-            Observation::Filled { structure, evicted, .. }
-            | Observation::WalkFilled { structure, evicted, .. } => {
-                let counts = structures.entry(*structure).or_default();
-                counts.fills += 1;
-                counts.evicted += u64::from(*evicted);
+            Observation::Filled { structure, evicted, .. } => {
+                filled(structures.entry(*structure).or_default(), evicted.is_some());
+            }
+            Observation::WalkFilled { structure, evicted, .. } => {
+                filled(structures.entry(*structure).or_default(), *evicted);
             }
             Observation::ConfigFilled { key } => {
                 structures.entry(config(key)).or_default().fills += 1;

@@ -1,6 +1,8 @@
 //! The table that a person reads.
 
-use super::results::{DeviceResult, ResidentResult, Results, RunResult, SmmuResult, VmResult};
+use super::results::{
+    DeviceResult, EvictionResult, ResidentResult, Results, RunResult, SmmuResult, VmResult,
+};
 use super::results::{VerdictResult, hit_rate};
 use super::statistics::DeviceCounts;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
@@ -40,12 +42,28 @@ fn render_run(out: &mut String, run: &RunResult) {
     for smmu in &run.smmus {
         of_smmu(out, smmu);
     }
+    interference(out, run);
     let (checked, allowed) = (run.checked, run.stale_allowed);
     let _ = write!(out, "checker: {checked} transactions compared with the tables");
     let _ = match allowed {
         0 => writeln!(out),
         _ => writeln!(out, ", {allowed} used what was stale and not yet promised to be over"),
     };
+}
+
+/// Who took whose entries, where there is more than one VM.
+fn interference(out: &mut String, run: &RunResult) {
+    let Some(jain) = run.jain_index else { return };
+    let lost = run.evictions.iter().map(|EvictionResult { of, by, entries }| {
+        if of == by {
+            format!("{entries} of {of} to itself")
+        } else {
+            format!("{entries} of {of} to {by}")
+        }
+    });
+    let lost: Vec<String> = lost.collect();
+    let lost = if lost.is_empty() { "none".to_owned() } else { lost.join(", ") };
+    let _ = writeln!(out, "entries lost to fills: {lost}; fairness of hit rates (Jain) {jain:.3}");
 }
 
 fn of_smmu(out: &mut String, smmu: &SmmuResult) {

@@ -323,7 +323,7 @@ impl World {
         let crate::Allowed::Translates(translation) = ruling.allowed else { panic!("{ruling:x?}") };
         let entry = translation.entry();
         let structure = Structure::MainTlb;
-        self.observe(Some(id), Observation::Filled { structure, number, entry, evicted: false });
+        self.observe(Some(id), Observation::Filled { structure, number, entry, evicted: None });
         self.entries.insert(number, entry);
         entry
     }
@@ -336,10 +336,7 @@ impl World {
         let (outcome, filled) = self.adversary.translate(&reference, memory, &transaction);
         if let Some((number, entry)) = filled.filter(|_| fills) {
             let structure = Structure::MainTlb;
-            self.observe(
-                Some(id),
-                Observation::Filled { structure, number, entry, evicted: false },
-            );
+            self.observe(Some(id), Observation::Filled { structure, number, entry, evicted: None });
             self.adversary.fill(number, entry);
         }
         outcome
