@@ -60,6 +60,8 @@ switches! {
         "the TLBI of an unmap names a level at which there is no leaf", Some("unmap");
     SkipS1Clear "skip-s1-clear",
         "an unmap below a guest's stage 1 forgets the stage 2 alone, not what both made", None;
+    NoAtcInvalidation "no-atc-invalidation",
+        "an unmap or a detach sends no CMD_ATC_INV to an endpoint with ATS", None;
     SkipCfgiSte "skip-cfgi-ste",
         "an STE is rewritten without CMD_CFGI_STE", Some("ste-without-cfgi");
     FreeBeforeSync "free-before-sync",

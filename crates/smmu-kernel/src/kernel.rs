@@ -41,6 +41,8 @@ pub struct DeviceNode {
     pub smmu: SmmuId,
     /// Its StreamIDs.
     pub streams: Vec<StreamId>,
+    /// It has an ATS capability.
+    pub ats: bool,
 }
 
 /// What a device does that no container holds.

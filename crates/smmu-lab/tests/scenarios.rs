@@ -71,6 +71,12 @@ fn invalidations_drop_exactly_what_they_name() {
 }
 
 #[test]
+fn an_endpoint_with_ats_asks_anew_after_an_unmap() {
+    passes("ats.toml");
+    assert!(!results("ats.toml", &["faults=['no-atc-invalidation']"]).passed());
+}
+
+#[test]
 fn eight_bit_vmids_run_out_at_the_256th() {
     let results = passes("exhaust-8bit.toml");
     assert_eq!(results.runs[0].vms.len(), 256);

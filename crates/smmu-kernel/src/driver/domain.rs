@@ -8,13 +8,13 @@ use super::invalidate::{Gather, Scope, Tag};
 use super::nested::VirtualSte;
 use super::probe::granule;
 use super::unmap::{Deferred, PendingUnmap, flush};
-use super::{Batch, Env, Smmu, entries, strtab};
+use super::{Batch, Env, Smmu, atc, entries, strtab};
 use crate::Errno;
 use crate::faults::FaultSwitch;
 use crate::log::Notice;
 use crate::personality::Personality;
 use smmu_arch::{
-    Command, Features, Granule, Pa, Promise, SmmuId, Stage, Ste, StreamId, TlbiVmid, Vmid,
+    Command, Eats, Features, Granule, Pa, Promise, SmmuId, Stage, Ste, StreamId, TlbiVmid, Vmid,
 };
 use smmu_tables::{BuildError, Geometry, Prot, Table};
 
@@ -181,7 +181,10 @@ impl Domain {
                 strtab::write(env, smmu, stream, &entry)
             }
         };
-        if written.is_err() {
+        if written.is_ok() {
+            // What the endpoint has from another domain goes, and with a guest ATS is off.
+            Self::forget_at(env, smmu, stream);
+        } else {
             self.streams.pop();
             if let Tag::Stage2(vmid) = self.tag {
                 smmu.leave_vmid(env, vmid);
@@ -191,15 +194,17 @@ impl Domain {
     }
 
     fn write_entry(&self, env: Env<'_>, smmu: &Smmu, stream: StreamId) -> Result<(), Errno> {
-        let entry = match self.tag {
+        let plain = match self.tag {
             Tag::Stage1(asid) => {
                 let context = entries::context(&self.table, asid, &smmu.features);
                 let context = strtab::write_context(env, smmu, stream, &context)?;
                 entries::stage1(context, &smmu.features)
             }
-            Tag::Stage2(_) => self.stage2_entry(smmu).encode(),
+            Tag::Stage2(_) => self.stage2_entry(smmu),
         };
-        strtab::write(env, smmu, stream, &entry)
+        let ats = smmu.ats_streams.contains(&stream);
+        let eats = if ats { Eats::Full } else { Eats::Disabled };
+        strtab::write(env, smmu, stream, &Ste { eats, ..plain }.encode())
     }
 
     fn stage2_entry(&self, smmu: &Smmu) -> Ste {
@@ -210,8 +215,16 @@ impl Domain {
     /// is forgotten.
     pub(crate) fn detach(&mut self, env: Env<'_>, stream: StreamId) {
         // The entry was there when the stream was attached.
-        let _ = strtab::write(env, self.smmu_of(env), stream, &entries::abort());
+        let smmu = self.smmu_of(env);
+        let _ = strtab::write(env, smmu, stream, &entries::abort());
+        Self::forget_at(env, smmu, stream);
         self.leave(env, stream);
+    }
+
+    /// An endpoint forgets all that it has, after its entry was written: as Linux's
+    /// `arm_smmu_attach_commit` does where ATS is turned on or off or stays on.
+    fn forget_at(env: Env<'_>, smmu: &Smmu, stream: StreamId) {
+        atc::forget(env, smmu, atc::commands(smmu, &[stream], None));
     }
 
     /// A stream whose entry names something else by now leaves. When it was the last that used the
@@ -269,12 +282,13 @@ impl Domain {
         let removed = removed.unwrap_or_default();
         smmu.counters.unmaps.add_one();
         let live = self.is_live(env, smmu) && !gather.is_empty();
-        PendingUnmap {
-            env,
-            batch: live.then(|| self.invalidate(env, smmu, &gather)),
-            retired: removed.retired,
-            promises: self.promises(env, (input, input + (bytes - 1))),
-        }
+        let range = (input, input + (bytes - 1));
+        // What a guest's stage 1 made of the range has other addresses.
+        let forgotten = (!self.nest_parent).then_some(range);
+        let batch = live.then(|| self.invalidate(env, smmu, &gather));
+        let atc = if live { atc::commands(smmu, &self.streams, forgotten) } else { Vec::new() };
+        let (retired, promises) = (removed.retired, self.promises(env, range));
+        PendingUnmap { env, smmu, batch, atc, retired, promises }
     }
 
     /// Takes a range out of the table and leaves it to a later flush to forget it.
@@ -290,6 +304,7 @@ impl Domain {
         let smmu = self.smmu_of(env);
         if self.is_live(env, smmu) {
             flush(env, smmu, self.tag);
+            atc::forget(env, smmu, atc::commands(smmu, &self.streams, None));
         }
     }
 

@@ -29,7 +29,7 @@ fn incoming(config: StreamConfig) -> Ste {
 }
 
 /// Stage 1 through the context descriptor at `cd`.
-pub(crate) fn stage1(cd: Pa, features: &Features) -> Words {
+pub(crate) fn stage1(cd: Pa, features: &Features) -> Ste {
     Ste {
         s1_context_ptr: cd.0,
         s1_cir: WRITE_BACK,
@@ -39,7 +39,6 @@ pub(crate) fn stage1(cd: Pa, features: &Features) -> Words {
         s1_stalld: features.stall_model == StallModel::StallAndTerminate,
         ..incoming(StreamConfig::Stage1)
     }
-    .encode()
 }
 
 /// Stage 2 through `table`, tagged with `vmid`.

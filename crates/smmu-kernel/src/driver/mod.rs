@@ -4,6 +4,7 @@
 //! place where this driver is simpler says so.
 
 mod asid;
+mod atc;
 mod counters;
 mod domain;
 mod entries;
@@ -47,6 +48,7 @@ use smmu_arch::registers::{Aidr, Idr0, Idr1, Idr2, Idr3, Idr4, Idr5, Iidr};
 use smmu_arch::{Command, Features, Promise, SmmuId, StreamId};
 use smmu_bus::Cpu;
 use std::cell::{Cell, OnceCell};
+use std::collections::BTreeSet;
 use strtab::StreamTable;
 use vmid::VmidTable;
 
@@ -103,7 +105,10 @@ impl Driver {
     ) -> Result<Vec<Smmu>, ProbeError> {
         let mut smmus = Vec::new();
         for node in &hardware.smmus {
-            let smmu = probe::probe(env, locks, node)?;
+            let mut smmu = probe::probe(env, locks, node)?;
+            let behind: Vec<_> =
+                hardware.devices.iter().filter(|device| device.smmu == node.id).collect();
+            smmu.ats_streams = atc::streams(&smmu.features, &behind);
             reset::reset(env, &smmu).map_err(|refusal| refusal.of(node.id))?;
             smmus.push(smmu);
         }
@@ -186,6 +191,8 @@ pub(crate) struct Smmu {
     streams: Guarded<StreamTable>,
     vmids: Guarded<VmidTable>,
     asids: Guarded<IdAllocator>,
+    /// Streams whose entries turn ATS on.
+    ats_streams: BTreeSet<StreamId>,
 }
 
 impl Smmu {

@@ -59,7 +59,7 @@ impl VirtualSte {
     }
 
     /// The entry for the real table, over the stage 2 of the parent. EATS is not taken over: this
-    /// driver never turns ATS on.
+    /// driver turns ATS on for its own domains alone.
     pub(super) fn over(&self, stage2: &Ste) -> Words {
         let guest = &self.0;
         match guest.config {

@@ -137,6 +137,7 @@ fn build(
         streams: Guarded::new(locks, streams),
         vmids: Guarded::new(locks, vmids),
         asids: Guarded::new(locks, asids),
+        ats_streams: Default::default(),
         features,
     })
 }

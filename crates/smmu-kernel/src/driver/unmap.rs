@@ -1,9 +1,9 @@
 //! The second half of an unmap: waiting, freeing, promising.
 
 use super::invalidate::Tag;
-use super::{Batch, Env, Smmu};
+use super::{Batch, Env, Smmu, atc};
 use crate::faults::FaultSwitch;
-use smmu_arch::Promise;
+use smmu_arch::{Command, Promise};
 use smmu_tables::Retired;
 
 /// An unmap without commands; [`Deferred::finish`] after a flush of the domain makes it hold.
@@ -18,7 +18,10 @@ pub(crate) struct Deferred {
 #[must_use]
 pub(crate) struct PendingUnmap<'a> {
     pub(super) env: Env<'a>,
+    pub(super) smmu: &'a Smmu,
     pub(super) batch: Option<Batch<'a>>,
+    /// What endpoints have to forget when the batch has completed.
+    pub(super) atc: Vec<Command>,
     pub(super) retired: Vec<Retired>,
     pub(super) promises: Vec<Promise>,
 }
@@ -34,7 +37,7 @@ impl Deferred {
 impl PendingUnmap<'_> {
     /// Waits for the commands, frees table pages and tells that the range is gone.
     pub(crate) fn finish(self) {
-        let Self { env, batch, retired, promises } = self;
+        let Self { env, smmu, batch, atc, retired, promises } = self;
         let free = || {
             retired.iter().for_each(|page| env.driver.heap.free(env, page.pa, page.bytes));
         };
@@ -45,6 +48,7 @@ impl PendingUnmap<'_> {
         if let Some(batch) = batch {
             if env.has(FaultSwitch::MissingSync) { batch.leave() } else { batch.sync() }
         }
+        atc::forget(env, smmu, atc);
         if !early {
             free();
         }

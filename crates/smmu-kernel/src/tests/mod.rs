@@ -1,5 +1,6 @@
 //! The kernel over a tiny machine.
 
+mod ats;
 mod boot;
 mod host;
 mod iommufd;

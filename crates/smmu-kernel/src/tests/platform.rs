@@ -204,6 +204,15 @@ pub(super) struct Desk<'b> {
 impl Bench {
     /// A machine whose SMMUs have these ID registers; device `n` is behind SMMU `behind[n]`.
     pub(super) fn new(ids: &[IdRegisters], behind: &[u8], options: Options) -> Self {
+        Self::with(ids, behind, false, options)
+    }
+
+    /// One SMMU and one device, with ATS where `ats` says so.
+    pub(super) fn with_ats(ids: IdRegisters, ats: bool, options: Options) -> Self {
+        Self::with(&[ids], &[0], ats, options)
+    }
+
+    fn with(ids: &[IdRegisters], behind: &[u8], ats: bool, options: Options) -> Self {
         let smmu = |index: usize| SmmuNode {
             id: SmmuId(index as u8),
             registers: Pa(FRAME + FRAME_BYTES * index as u64),
@@ -213,6 +222,7 @@ impl Bench {
             group: index as u32 + 1,
             smmu: SmmuId(smmu),
             streams: vec![StreamId(0x100 * index as u32 + 8)],
+            ats,
         };
         let hardware = Hardware {
             smmus: (0..ids.len()).map(smmu).collect(),

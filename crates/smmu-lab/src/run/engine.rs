@@ -431,6 +431,7 @@ fn hardware(blueprint: &Blueprint) -> Hardware {
         group: device.group,
         smmu: SmmuId(device.smmu as u8),
         streams: device.streams.iter().map(|&stream| StreamId(stream)).collect(),
+        ats: device.ats.is_some(),
     });
     Hardware { smmus: smmus.collect(), devices: devices.collect(), heap: kernel_heap(blueprint) }
 }
