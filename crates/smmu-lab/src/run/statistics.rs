@@ -192,6 +192,10 @@ impl Statistics {
         match observation {
             Observation::Began(_) => counts.dma += 1,
             Observation::Refused { .. } => counts.aborts += 1,
+            Observation::AtsTranslated { output, .. } => {
+                counts.dma += 1;
+                counts.aborts += u64::from(output.is_none());
+            }
             Observation::LookedUp { structure: Structure::MainTlb, hit: None, .. } => {
                 counts.misses += 1;
             }

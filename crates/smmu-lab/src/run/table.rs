@@ -10,8 +10,8 @@ use std::fmt::Write;
 
 /// Verdicts that say different things, shown in full.
 const VERDICTS_SHOWN: usize = 5;
-/// Address spaces of the main TLB that are listed.
-const SPACES_SHOWN: usize = 8;
+/// Items of a list that are shown.
+const ITEMS_SHOWN: usize = 8;
 /// Where such a list goes on in a new line; what may follow is short.
 const COLUMNS_MAX: usize = 104;
 
@@ -51,19 +51,44 @@ fn render_run(out: &mut String, run: &RunResult) {
     };
 }
 
-/// Who took whose entries, where there is more than one VM.
+/// Who took whose entries, the most first, where there is more than one VM.
 fn interference(out: &mut String, run: &RunResult) {
     let Some(jain) = run.jain_index else { return };
-    let lost = run.evictions.iter().map(|EvictionResult { of, by, entries }| {
-        if of == by {
-            format!("{entries} of {of} to itself")
-        } else {
-            format!("{entries} of {of} to {by}")
+    let _ = writeln!(out, "fairness of hit rates (Jain): {jain:.3}");
+    let mut lost: Vec<&EvictionResult> = run.evictions.iter().collect();
+    lost.sort_by_key(|eviction| std::cmp::Reverse(eviction.entries));
+    if !lost.is_empty() {
+        list(out, "entries lost to fills:", &lost);
+    }
+}
+
+/// A list in as many lines as it takes; what is beyond the first few is counted.
+fn list(out: &mut String, head: &str, items: &[impl std::fmt::Display]) {
+    out.push_str(head);
+    let mut column = head.len();
+    for (index, item) in items.iter().take(ITEMS_SHOWN).enumerate() {
+        let text = item.to_string();
+        out.push_str(if index == 0 { "" } else { ";" });
+        column += text.len() + 2;
+        if column > COLUMNS_MAX {
+            out.push_str("\n   ");
+            column = text.len() + 4;
         }
-    });
-    let lost: Vec<String> = lost.collect();
-    let lost = if lost.is_empty() { "none".to_owned() } else { lost.join(", ") };
-    let _ = writeln!(out, "entries lost to fills: {lost}; fairness of hit rates (Jain) {jain:.3}");
+        let _ = write!(out, " {text}");
+    }
+    let hidden = items.len().saturating_sub(ITEMS_SHOWN);
+    if hidden > 0 {
+        let _ = write!(out, "; and {hidden} more");
+    }
+    out.push('\n');
+}
+
+impl std::fmt::Display for EvictionResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { of, by, entries } = self;
+        let by = if of == by { "itself" } else { by };
+        write!(f, "{entries} of {of} to {by}")
+    }
 }
 
 fn of_smmu(out: &mut String, smmu: &SmmuResult) {
@@ -83,23 +108,7 @@ fn of_smmu(out: &mut String, smmu: &SmmuResult) {
     if smmu.resident.is_empty() {
         return;
     }
-    out.push_str("main TLB at its fullest:");
-    let mut column = out.len() - out.rfind('\n').map_or(0, |end| end + 1);
-    for (index, resident) in smmu.resident.iter().take(SPACES_SHOWN).enumerate() {
-        let text = resident.to_string();
-        out.push_str(if index == 0 { "" } else { ";" });
-        column += text.len() + 2;
-        if column > COLUMNS_MAX {
-            out.push_str("\n   ");
-            column = text.len() + 4;
-        }
-        let _ = write!(out, " {text}");
-    }
-    let hidden = smmu.resident.len().saturating_sub(SPACES_SHOWN);
-    if hidden > 0 {
-        let _ = write!(out, "; and {hidden} more");
-    }
-    out.push('\n');
+    list(out, "main TLB at its fullest:", &smmu.resident);
 }
 
 impl std::fmt::Display for ResidentResult {
