@@ -17,6 +17,7 @@
 pub mod draw;
 pub mod edited;
 pub mod reference;
+pub mod structures;
 pub mod targets;
 pub mod testbed;
 

@@ -1,6 +1,7 @@
 //! One SMMU with every feature, and anything that software, devices and endpoints can do to it.
 
 use crate::draw::Draw;
+use crate::structures::deep;
 use smmu_arch::registers::REGISTERS;
 use smmu_arch::{
     Access, BroadcastTlbi, Cd, CdTable, Direction, Eats, Granule, IdRegisters, Iova, Maintenance,
@@ -96,7 +97,7 @@ fn everything() -> IdRegisters {
     }
 }
 
-fn smmu(ids: IdRegisters) -> Arc<Smmu> {
+fn smmu(ids: IdRegisters, hierarchy: HierarchySizes) -> Arc<Smmu> {
     let config = SmmuConfig {
         id: SmmuId(0),
         id_registers: ids,
@@ -104,7 +105,7 @@ fn smmu(ids: IdRegisters) -> Arc<Smmu> {
             tlb: TlbGeometry { entries: 16, ways: 4, ..TlbGeometry::default() }.into(),
             ste_cache: Some(4),
             cd_cache: Some(4),
-            hierarchy: HierarchySizes::default(),
+            hierarchy,
         },
         ports: 1,
         cmdqv: None,
@@ -115,13 +116,15 @@ fn smmu(ids: IdRegisters) -> Arc<Smmu> {
 /// Carries out the operations that the bytes say: register accesses, stores, transactions, ATS and
 /// page requests, broadcasts of CPUs, decisions about stalls. Nothing panics, and everything comes to rest.
 pub fn operations(bytes: &[u8]) -> Operations {
-    let smmu = smmu(everything());
+    let mut draw = Draw::new(bytes);
+    let first = draw.byte();
+    let hierarchy = if first & 0x40 != 0 { deep() } else { HierarchySizes::default() };
+    let smmu = smmu(everything(), hierarchy);
     let memory = Ram::new([(Pa(0), MEMORY_BYTES)]).expect("one region of memory");
     let mut port = Port::new(Arc::clone(&smmu), PortId(0), ()).expect("the SMMU has a port");
     let (mut endpoints, mut tally) = (Endpoints::default(), Tally::default());
     let (mut held, mut done) = (VecDeque::new(), Operations::default());
-    let mut draw = Draw::new(bytes);
-    if !draw.byte().is_multiple_of(8) {
+    if !first.is_multiple_of(8) {
         set_up(&smmu, &memory);
     }
     while !draw.is_empty() {
