@@ -1,22 +1,15 @@
 //! An endpoint with an address translation cache, and software that takes a page from it.
 
+mod common;
+
+use common::{BLOCK, COMMANDS, RAM, REGISTERS, STREAM, TABLE, TARGET, set_up, store, write};
 use smmu_arch::{
-    AtcInv, Cd, CdTable, CmdSync, Command, Direction, Eats, Granule, Iova, Observation, Origin, Pa,
-    Ste, StreamConfig, StreamId, TlbiVmidAsid,
+    AtcInv, Cd, CmdSync, Command, Direction, Eats, Iova, Observation, Origin, Pa, Ste, TlbiVmidAsid,
 };
 use smmu_bus::Cpu;
 use smmu_machine::{Board, Document, Listener, Machine, MachineFile, Order};
 use smmu_master::{Dma, DmaSummary};
 
-const SMMU: u64 = 0x0900_0000;
-const RAM: u64 = 0x4000_0000;
-const CD: u64 = RAM + 0x1000;
-const TABLE: u64 = RAM + 0x2000;
-const COMMANDS: u64 = RAM + 0x3000;
-const EVENTS: u64 = RAM + 0x4000;
-/// The page that the device reaches, in a block of 2 MiB.
-const TARGET: u64 = RAM + 0x20_0000;
-const STREAM: StreamId = StreamId(1);
 const IOVA: u64 = 0x1000;
 /// What the next owner of the page writes.
 const NEW: u64 = 0xfeed;
@@ -48,7 +41,7 @@ fn machine(order: Order, ats: &str) -> Machine<Traffic> {
         bytes = '4MiB'
         [[smmu]]
         name = 'smmu'
-        registers = {SMMU:#x}
+        registers = {REGISTERS:#x}
         id.idr0 = 0x094c_761b
         [[device]]
         name = 'nic'
@@ -59,46 +52,14 @@ fn machine(order: Order, ats: &str) -> Machine<Traffic> {
     let blueprint = MachineFile::load_document(&document).expect("a machine");
     let board = Board::build(&blueprint, 0, |_| Traffic::default()).expect("a board");
     let mut machine = Machine::new(board, order);
-    machine.run(set_up).expect("set up");
+    machine.run(boot).expect("set up");
     machine
 }
 
-fn store(cpu: &dyn Cpu, pa: u64, words: &[u64]) {
-    for (index, word) in words.iter().enumerate() {
-        cpu.store(Pa(pa + index as u64 * 8), *word).expect("RAM");
-    }
-}
-
-fn write(cpu: &dyn Cpu, offset: u64, bytes: u8, value: u64) {
-    cpu.mmio_write(Pa(SMMU + offset), bytes, value);
-}
-
-/// A stream with stage 1 and full ATS, whose table has one block of 2 MiB.
-fn set_up(cpu: &dyn Cpu) {
-    let config = StreamConfig::Stage1;
-    let ste = Ste { valid: true, config, s1_context_ptr: CD, eats: Eats::Full, ..Ste::default() };
-    let unused = Cd::default().tables[0];
-    let low = CdTable { tsz: 34, tg: Some(Granule::K4), ttb: TABLE, ..unused };
-    let high = CdTable { epd: true, ..unused };
-    let cd = Cd {
-        valid: true,
-        tables: [low, high],
-        ips: 5,
-        aa64: true,
-        r: true,
-        a: true,
-        mair: 0xff,
-        ..Cd::default()
-    };
-    store(cpu, RAM + u64::from(STREAM.0) * 64, &ste.encode());
-    store(cpu, CD, &cd.encode());
-    // A valid block: Access flag, not global, both may read and write.
-    store(cpu, TABLE, &[TARGET | 1 << 11 | 1 << 10 | 1 << 6 | 1]);
-    write(cpu, 0x80, 8, RAM);
-    write(cpu, 0x88, 4, 4); // STRTAB_BASE_CFG: 16 streams
-    write(cpu, 0x90, 8, COMMANDS | 4);
-    write(cpu, 0xa0, 8, EVENTS | 4);
-    write(cpu, 0x20, 4, 0b1101); // CR0: CMDQEN, EVENTQEN, SMMUEN
+/// Full ATS, and a table of one block.
+fn boot(cpu: &dyn Cpu) {
+    store(cpu, TABLE, &[BLOCK]);
+    set_up(cpu, Ste { eats: Eats::Full, ..Ste::default() }, Cd::default());
 }
 
 /// Lets others run. In direct order nobody does before the CPU waits for a later moment; in any
@@ -112,17 +73,17 @@ fn pause(cpu: &dyn Cpu, order: Order) {
 
 /// Issues commands and waits until the queue is empty or in error. Gives CMDQ_CONS.ERR.
 fn issue(cpu: &dyn Cpu, order: Order, commands: &[Command]) -> u64 {
-    let mut producer = cpu.mmio_read(Pa(SMMU + 0x98), 4);
+    let mut producer = cpu.mmio_read(Pa(REGISTERS + 0x98), 4);
     for command in commands {
         store(cpu, COMMANDS + producer % 16 * 16, &command.encode());
         producer = (producer + 1) % 32;
     }
     write(cpu, 0x98, 4, producer);
     loop {
-        let consumer = cpu.mmio_read(Pa(SMMU + 0x9c), 4);
-        let in_error = cpu.mmio_read(Pa(SMMU + 0x60), 4) & 1 != 0; // GERROR.CMDQ_ERR
+        let consumer = cpu.mmio_read(Pa(REGISTERS + 0x9c), 4);
+        let in_error = cpu.mmio_read(Pa(REGISTERS + 0x60), 4) & 1 != 0; // GERROR.CMDQ_ERR
         if in_error {
-            return cpu.mmio_read(Pa(SMMU + 0x9c), 4) >> 24 & 0x7f;
+            return cpu.mmio_read(Pa(REGISTERS + 0x9c), 4) >> 24 & 0x7f;
         }
         if consumer & 0x1f == producer {
             return 0;
