@@ -14,5 +14,7 @@ pub fn deep() -> HierarchySizes {
         stage1: [Some(small); 4],
         stage2: [Some(small); 4],
         stage1_nested: true,
+        prefetch: true,
+        ..HierarchySizes::default()
     }
 }

@@ -91,7 +91,8 @@ pub use ste::{
 };
 pub use stream_table::{L1Cd, L1CdWord, L1Std, L1StdWord};
 pub use tlb::{
-    AddressSpace, ConfigEntry, ConfigKey, EntryKind, Epoch, Hit, Structure, TlbEntry, TlbKey,
+    AddressSpace, ConfigEntry, ConfigKey, EntryKind, EntrySizes, Epoch, Hit, Structure, TlbEntry,
+    TlbKey,
 };
 pub use transaction::{Access, Direction, Transaction};
 pub use walk_cache::{TABLE_LEVELS, WalkCaches, WalkEntry, WalkKey};

@@ -83,12 +83,19 @@ pub enum Observation {
     Filled {
         /// Structure.
         structure: Structure,
-        /// Number of the fill. A copy in a µTLB bears that of the entry it was made from.
+        /// Number of the fill, unique among all TLBs of the SMMU.
         number: u64,
         /// The entry.
         entry: TlbEntry,
         /// Number of the fill whose entry, still valid, had to leave for it.
         evicted: Option<u64>,
+    },
+    /// A copy of an entry went from the main TLB into a µTLB.
+    Promoted {
+        /// Number of the fill that made the original: a hit on the copy bears it too.
+        number: u64,
+        /// Something valid had to leave for it.
+        evicted: bool,
     },
     /// A descriptor of a walk was entered.
     WalkFilled {

@@ -101,6 +101,36 @@ impl TlbEntry {
     pub const fn translate(&self, input: u64) -> Pa {
         Pa(self.output.0 | (input & (1u64 << self.size_log2).wrapping_sub(1)))
     }
+
+    /// The part of it around `input`, which lies inside, that a structure of these sizes can hold.
+    #[must_use]
+    pub fn piece(&self, input: u64, sizes: EntrySizes) -> Option<Self> {
+        let size_log2 = sizes.largest_within(self.size_log2)?;
+        let input = input >> size_log2 << size_log2;
+        Some(Self { input, size_log2, output: self.translate(input), ..*self })
+    }
+}
+
+/// Sizes that the entries of a structure can have: bit n is 2^(12+n) bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct EntrySizes(pub u64);
+
+impl Default for EntrySizes {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
+impl EntrySizes {
+    /// Every size.
+    pub const ALL: Self = Self(u64::MAX);
+
+    /// The largest, log2 of bytes, that is not larger than 2^`size_log2` bytes.
+    #[must_use]
+    pub const fn largest_within(self, size_log2: u8) -> Option<u8> {
+        let fitting = self.0 & !(u64::MAX << (size_log2 - 11));
+        if fitting == 0 { None } else { Some(12 + fitting.ilog2() as u8) }
+    }
 }
 
 /// A look-up in the configuration structures.

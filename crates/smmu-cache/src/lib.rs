@@ -63,6 +63,7 @@ pub use array::{Array, Found};
 pub use config::{ConfigCache, ConfigFill};
 pub use log::InvalidationLog;
 pub use tlb::{
-    Context, Evicted, Fill, GeometryError, IndexFunction, Resident, Tlb, TlbGeometry, TlbShape,
+    Context, Division, Evicted, Fill, GeometryError, IndexFunction, Resident, Split, Tlb,
+    TlbGeometry, TlbShape,
 };
 pub use walk::{WalkCache, WalkFill};

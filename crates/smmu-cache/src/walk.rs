@@ -4,8 +4,8 @@
 //! serves it, and a scope is compared with every entry.
 
 use crate::policy::Shape;
-use crate::tlb::Victims;
-use crate::{GeometryError, IndexFunction, InvalidationLog, TlbShape};
+use crate::tlb::{Placement, Victims};
+use crate::{GeometryError, InvalidationLog, TlbShape};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use smmu_arch::{AddressSpace, Epoch, Granule, TlbScope, WalkEntry, WalkKey};
@@ -34,7 +34,7 @@ impl WalkCache {
     /// An empty cache.
     ///
     /// # Errors
-    /// The geometry has no entries, too many, or no power of two of sets.
+    /// A geometry that cannot be built.
     pub fn new(shape: TlbShape) -> Result<Self, GeometryError> {
         let store = match shape {
             TlbShape::Unbounded | TlbShape::UnboundedByAsid => Store::Map(FxHashMap::default()),
@@ -42,7 +42,7 @@ impl WalkCache {
                 let shape = geometry.shape()?;
                 Store::Sets {
                     shape,
-                    index: geometry.index,
+                    placement: Box::new(Placement::new(&geometry)?),
                     ways: vec![None; shape.sets * shape.ways],
                     victims: Box::new(Victims::new(&geometry)?),
                 }
@@ -161,15 +161,15 @@ enum Replaced {
 #[derive(Clone, Debug)]
 enum Store {
     Map(FxHashMap<Tag, Held>),
-    Sets { shape: Shape, index: IndexFunction, ways: Vec<Option<Held>>, victims: Box<Victims> },
+    Sets { shape: Shape, placement: Box<Placement>, ways: Vec<Option<Held>>, victims: Box<Victims> },
 }
 
 impl Store {
     fn find(&mut self, tag: &Tag) -> Option<Held> {
         match self {
             Self::Map(map) => map.get(tag).copied(),
-            Self::Sets { shape, index, ways, victims } => {
-                let set = set_of(*shape, *index, tag);
+            Self::Sets { shape, placement, ways, victims } => {
+                let set = set_of(placement, tag);
                 let ways = &ways[set * shape.ways..][..shape.ways];
                 let way = ways.iter().position(|held| held.is_some_and(|h| h.tag == *tag))?;
                 victims.hit(set, way);
@@ -184,8 +184,8 @@ impl Store {
                 None => Replaced::Nothing,
                 Some(_) => Replaced::Itself,
             },
-            Self::Sets { shape, index, ways, victims } => {
-                let set = set_of(*shape, *index, &new.tag);
+            Self::Sets { shape, placement, ways, victims } => {
+                let set = set_of(placement, &new.tag);
                 let ways = &mut ways[set * shape.ways..][..shape.ways];
                 let same = ways.iter().position(|held| held.is_some_and(|h| h.tag == new.tag));
                 let allowed = victims.ways_of(new.entry.space.vmid);
@@ -222,8 +222,9 @@ impl Store {
     }
 }
 
-fn set_of(shape: Shape, index: IndexFunction, tag: &Tag) -> usize {
-    index.set_of(tag.page, index.salt(tag.space.asid, tag.space.vmid), shape.sets)
+fn set_of(placement: &Placement, tag: &Tag) -> usize {
+    let salt = placement.salt(tag.space.asid, tag.space.vmid);
+    placement.set_of(&salt, tag.page << tag.span_log2, tag.span_log2.into())
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use smmu_arch::{ConfigEntry, ConfigKey, ConfigScope, Pa, StreamId, SubstreamId, TlbEntry, TlbKey};
 use smmu_cache::policy::PolicyKind;
 use smmu_cache::{
-    ConfigCache, ConfigFill, Context, Fill, IndexFunction, InvalidationLog, Tlb, TlbGeometry,
-    TlbShape,
+    ConfigCache, ConfigFill, Context, Division, Fill, IndexFunction, InvalidationLog, Split, Tlb,
+    TlbGeometry, TlbShape,
 };
 
 /// Same tags, same page: a fill of one replaces the other.
@@ -100,6 +100,7 @@ fn geometry() -> impl Strategy<Value = TlbGeometry> {
         (16, 16),
         (12, 3),
         (20, 0),
+        (28, 4),
         (2048, 4),
     ]);
     let index = prop_oneof![
@@ -118,16 +119,33 @@ fn geometry() -> impl Strategy<Value = TlbGeometry> {
         ]),
         any::<u64>().prop_map(|seed| PolicyKind::Random { seed }),
     ];
-    let partitions = prop::sample::select(vec![1, 1, 2, 4]);
-    (shapes, index, replacement, partitions)
-        .prop_map(|((entries, ways), index, replacement, partitions)| TlbGeometry {
-            entries,
-            ways,
-            index,
-            replacement,
-            partitions,
-        })
-        .prop_filter("partitions and tree fit the ways", |geometry| geometry.policy().is_ok())
+    let parts = prop::sample::select(vec![1, 1, 2, 4]);
+    let by = prop::sample::select(vec![Division::Ways, Division::Sets]);
+    let region_log2 = prop::sample::select(vec![0, 0, 14, 21, 31]);
+    let split = prop::sample::select(vec![None, Some(14), Some(16), Some(21)]);
+    (shapes, index, replacement, (parts, by), (region_log2, split))
+        .prop_map(
+            |(
+                (entries, ways),
+                index,
+                replacement,
+                (partitions, partition_by),
+                (region_log2, from),
+            )| {
+                let split = from.map(|from_log2| Split { from_log2, entries });
+                TlbGeometry {
+                    entries,
+                    ways,
+                    index,
+                    replacement,
+                    partitions,
+                    partition_by,
+                    region_log2,
+                    split: [split, None],
+                }
+            },
+        )
+        .prop_filter("partitions and tree fit", |geometry| geometry.check().is_ok())
 }
 
 proptest! {

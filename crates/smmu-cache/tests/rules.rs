@@ -6,8 +6,8 @@ use smmu_arch::{
 };
 use smmu_cache::policy::PolicyKind;
 use smmu_cache::{
-    Array, ConfigCache, ConfigFill, Context, Fill, IndexFunction, InvalidationLog, Tlb,
-    TlbGeometry, TlbShape,
+    Array, ConfigCache, ConfigFill, Context, Division, Fill, IndexFunction, InvalidationLog, Split,
+    Tlb, TlbGeometry, TlbShape,
 };
 
 const KIB_4: u8 = 12;
@@ -61,6 +61,9 @@ fn tlbi(vmid: u16, asid: AsidMatch, addresses: Option<(u64, u64)>) -> TlbScope {
     }
 }
 
+const SPLIT: [Option<Split>; 2] =
+    [Some(Split { from_log2: 16, entries: 64 }), Some(Split { from_log2: 30, entries: 32 })];
+
 fn on_every_shape(rule: impl Fn(&Tlb)) {
     let geometry =
         |ways, index| TlbGeometry { entries: 1024, ways, index, ..TlbGeometry::default() }.into();
@@ -70,6 +73,8 @@ fn on_every_shape(rule: impl Fn(&Tlb)) {
         geometry(0, IndexFunction::Page),
         geometry(16, IndexFunction::PageXorTags),
         geometry(4, IndexFunction::Hash),
+        TlbGeometry { region_log2: 31, entries: 1500, ways: 500, ..TlbGeometry::default() }.into(),
+        TlbGeometry { split: SPLIT, entries: 1024, ways: 16, ..TlbGeometry::default() }.into(),
     ];
     shapes.into_iter().for_each(|shape| rule(&Tlb::new(shape).unwrap()));
 }
@@ -278,6 +283,34 @@ fn a_vmid_fills_its_own_ways_and_takes_none_of_anothers() {
     assert!((0..100).all(|page| evicted(fill(2, page)) == (page >= 8)));
     assert!((0..8).all(|page| found(&tlb, space(EntryKind::Combined, 1, 0), page << 12)));
     assert!((8..16).all(|page| evicted(fill(5, page))), "VMID 5 shares the part of VMID 1");
+}
+
+#[test]
+fn a_vmid_fills_its_own_sets_and_takes_none_of_anothers() {
+    let partition_by = Division::Sets;
+    let geometry =
+        TlbGeometry { entries: 32, ways: 4, partitions: 2, partition_by, ..TlbGeometry::default() };
+    let (tlb, log) = (Tlb::new(geometry.into()).unwrap(), InvalidationLog::new());
+    let fill = |vmid, page: u64| {
+        let entry = entry(space(EntryKind::Combined, vmid, 0), page << 12, KIB_4, KIB_4);
+        matches!(tlb.fill(&entry, log.now(), &log), Fill::Filled { evicted: Some(_), .. })
+    };
+    assert!((0..16).all(|page| !fill(1, page)));
+    assert!((0..100).all(|page| fill(2, page) == (page >= 16)));
+    assert!((0..16).all(|page| found(&tlb, space(EntryKind::Combined, 1, 0), page << 12)));
+}
+
+#[test]
+fn a_storm_of_large_entries_leaves_the_sets_of_the_small_ones_alone() {
+    let geometry = TlbGeometry { entries: 16, ways: 4, split: SPLIT, ..TlbGeometry::default() };
+    let (tlb, log) = (Tlb::new(geometry.into()).unwrap(), InvalidationLog::new());
+    let at = space(EntryKind::Stage1, 1, 1);
+    (0..16).for_each(|page| hold(&tlb, &entry(at, page << 12, KIB_4, KIB_4)));
+    for block in 0..1000 {
+        tlb.fill(&entry(at, (512 + block) << 21, MIB_2, MIB_2), log.now(), &log);
+    }
+    assert!((0..16).all(|page| found(&tlb, at, page << 12)));
+    assert_eq!(tlb.len(), 16 + 64);
 }
 
 #[test]

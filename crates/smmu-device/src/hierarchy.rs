@@ -1,21 +1,41 @@
-//! The structures around the main TLB: a µTLB for each port, the IPA TLB and the walk caches.
+//! The TLBs of the ports, and the structures around the main TLB: IPA TLB and walk caches.
 //!
 //! Which of them there are is the implementation's affair; the architecture only says what may be
 //! kept, and until when (sections "TLB tagging, VMIDs, ASIDs" and "TLB invalidation").
 
 use smmu_arch::{
-    Epoch, Observation, PortId, Stage, Structure, TABLE_LEVELS, TlbKey, TlbScope, WalkCaches,
-    WalkEntry, WalkKey,
+    EntrySizes, Epoch, Observation, PortId, Stage, Structure, TABLE_LEVELS, TlbKey, TlbScope,
+    WalkCaches, WalkEntry, WalkKey,
 };
 use smmu_bus::Answer;
 use smmu_cache::{Fill, GeometryError, InvalidationLog, Tlb, TlbShape, WalkCache, WalkFill};
 use std::sync::Arc;
 
-/// Sizes of the structures around the main TLB; what is `None` is not there.
+/// Whose the main TLB is.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum MainTlb {
+    /// One for all ports.
+    #[default]
+    Shared,
+    /// Each port has one.
+    PerPort,
+    /// There is none: what a walk found goes into the port's µTLB. Without that, as `Shared`.
+    Absent,
+}
+
+/// The structures around the main TLB; what is `None` is not there.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct HierarchySizes {
     /// µTLB of each port.
     pub micro_tlb: Option<TlbShape>,
+    /// Sizes that its entries can have.
+    pub micro_sizes: EntrySizes,
+    /// Whose the main TLB is.
+    pub main: MainTlb,
+    /// Sizes that its entries can have.
+    pub main_sizes: EntrySizes,
+    /// After a walk for a transaction the SMMU walks for the page behind it as well.
+    pub prefetch: bool,
     /// IPA TLB: leaf descriptors of stage 2 that nested walks have met.
     pub ipa_tlb: Option<TlbShape>,
     /// Table descriptors of stage 1, of level -1 to 2.
@@ -29,30 +49,44 @@ pub struct HierarchySizes {
 /// Which of the structures there are: what an actor asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Hierarchy {
-    pub(crate) micro: bool,
+    /// Sizes of the entries of the µTLBs.
+    pub(crate) micro: Option<EntrySizes>,
+    /// Sizes of the entries of the main TLB, shared or not.
+    pub(crate) main: Option<EntrySizes>,
     pub(crate) walks: WalkCaches,
+    pub(crate) prefetch: bool,
+    /// There is more than a main TLB that holds entries of all sizes.
+    pub(crate) deep: bool,
 }
 
 impl Hierarchy {
     pub(crate) fn of(sizes: &HierarchySizes) -> Self {
         let structures = caches(sizes).map(|(structure, _)| structure);
         let walks = structures.fold(WalkCaches::NONE, WalkCaches::with);
+        let micro = sizes.micro_tlb.is_some();
+        let absent = micro && sizes.main == MainTlb::Absent;
+        let cut = sizes.main_sizes != EntrySizes::ALL;
         Self {
-            micro: sizes.micro_tlb.is_some(),
+            micro: micro.then_some(sizes.micro_sizes),
+            main: (!absent).then_some(sizes.main_sizes),
             walks: if sizes.stage1_nested { walks.nested() } else { walks },
+            prefetch: sizes.prefetch,
+            deep: micro || cut || sizes.prefetch || walks.any(),
         }
-    }
-
-    /// There is something beside the main TLB.
-    #[inline(always)]
-    pub(crate) const fn is_deep(self) -> bool {
-        self.micro || self.walks.any()
     }
 
     /// Where a transaction is looked up first.
     #[inline(always)]
     pub(crate) const fn first(self) -> Structure {
-        if self.micro { Structure::MicroTlb } else { Structure::MainTlb }
+        if self.micro.is_some() { Structure::MicroTlb } else { Structure::MainTlb }
+    }
+
+    /// What keeps the result of a walk, and entries of which sizes it holds. `for_port`: the walk
+    /// was for a transaction that its µTLB serves.
+    pub(crate) fn keeper(self, for_port: bool) -> Option<(Structure, EntrySizes)> {
+        let main = self.main.map(|sizes| (Structure::MainTlb, sizes));
+        let micro = self.micro.filter(|_| for_port).map(|sizes| (Structure::MicroTlb, sizes));
+        main.or(micro)
     }
 }
 
@@ -68,31 +102,74 @@ fn caches(sizes: &HierarchySizes) -> impl Iterator<Item = (Structure, TlbShape)>
     ipa.into_iter().chain(stages.into_iter().flat_map(move |(stage, shapes)| of(stage, shapes)))
 }
 
+/// TLBs of one shape. The numbers of their fills differ.
+fn tlbs(shape: TlbShape, count: u16) -> Result<Vec<Arc<Tlb>>, GeometryError> {
+    let first = |index: u16| (u64::from(index) << 48) + 1;
+    (0..count).map(|index| Tlb::numbered_from(shape, first(index)).map(Arc::new)).collect()
+}
+
 /// The structures.
 #[derive(Debug)]
 pub(crate) struct Surroundings {
     /// One for each port, or none at all.
     micro: Vec<Arc<Tlb>>,
+    /// One for each port, one for all, or none.
+    main: Vec<Arc<Tlb>>,
     walks: Vec<(Structure, WalkCache)>,
     present: Hierarchy,
 }
 
 impl Surroundings {
-    pub(crate) fn new(sizes: &HierarchySizes, ports: u16) -> Result<Self, GeometryError> {
-        let micro = sizes.micro_tlb.into_iter().flat_map(|shape| (0..ports).map(move |_| shape));
+    pub(crate) fn new(
+        main: TlbShape,
+        sizes: &HierarchySizes,
+        ports: u16,
+    ) -> Result<Self, GeometryError> {
+        let present = Hierarchy::of(sizes);
+        let mains = match sizes.main {
+            _ if present.main.is_none() => 0,
+            MainTlb::PerPort => ports,
+            _ => 1,
+        };
+        let micros = if sizes.micro_tlb.is_some() { ports } else { 0 };
         let walks = caches(sizes)
             .map(|(structure, shape)| Ok((structure, WalkCache::new(shape)?)))
             .collect::<Result<_, GeometryError>>()?;
         Ok(Self {
-            micro: micro.map(|shape| Tlb::new(shape).map(Arc::new)).collect::<Result<_, _>>()?,
+            micro: tlbs(sizes.micro_tlb.unwrap_or(main), micros)?,
+            main: tlbs(main, mains)?,
             walks,
-            present: Hierarchy::of(sizes),
+            present,
         })
     }
 
-    /// The µTLB of a port.
-    pub(crate) fn micro(&self, port: PortId) -> Option<&Arc<Tlb>> {
-        self.micro.get(usize::from(port.0))
+    /// The TLB of a port that is one of these.
+    pub(crate) fn tlb(&self, structure: Structure, port: PortId) -> Option<&Arc<Tlb>> {
+        let port = usize::from(port.0);
+        match structure {
+            Structure::MicroTlb => self.micro.get(port),
+            _ if self.main.len() == 1 => self.main.first(),
+            _ => self.main.get(port),
+        }
+    }
+
+    /// Where the transactions of a port are looked up first.
+    ///
+    /// # Panics
+    /// If there is no such port.
+    pub(crate) fn first(&self, port: PortId) -> &Arc<Tlb> {
+        self.tlb(self.present.first(), port).expect("the port exists, and it has a TLB")
+    }
+
+    /// The TLBs that hold the results of walks.
+    pub(crate) fn keepers(&self) -> &[Arc<Tlb>] {
+        if self.main.is_empty() { &self.micro } else { &self.main }
+    }
+
+    /// A TLB that the port fills holds `key`.
+    pub(crate) fn holds(&self, port: PortId, key: &TlbKey) -> bool {
+        let keeper = self.present.keeper(true).and_then(|(keeper, _)| self.tlb(keeper, port));
+        keeper.is_some_and(|tlb| tlb.entry(key).is_some())
     }
 
     /// Looks for a descriptor from which a walk may go on, in one structure after the other.
@@ -132,17 +209,16 @@ impl Surroundings {
     pub(crate) fn promote(
         &self,
         port: PortId,
-        main: &Tlb,
         key: &TlbKey,
         begin: Epoch,
         log: &InvalidationLog,
     ) -> Option<Observation> {
         let structure = Structure::MicroTlb;
-        let (number, entry) = main.entry(key)?;
-        Some(match self.micro(port)?.copy(number, &entry, begin, log) {
+        let (number, entry) = self.tlb(Structure::MainTlb, port)?.entry(key)?;
+        let piece = entry.piece(key.input, self.present.micro?)?;
+        Some(match self.tlb(structure, port)?.copy(number, &piece, begin, log) {
             Fill::Filled { number, evicted } => {
-                let evicted = evicted.map(|evicted| evicted.number);
-                Observation::Filled { structure, number, entry, evicted }
+                Observation::Promoted { number, evicted: evicted.is_some() }
             }
             Fill::Overtaken | Fill::Refused => Observation::FillOvertaken { structure },
         })
@@ -150,9 +226,10 @@ impl Surroundings {
 
     /// Everything forgets what `scope` covers; returns how much that was.
     pub(crate) fn forget(&self, scope: &TlbScope) -> u32 {
-        let micro: u32 = self.micro.iter().map(|tlb| tlb.invalidate(scope)).sum();
+        let tlbs = self.micro.iter().chain(&self.main);
+        let translations: u32 = tlbs.map(|tlb| tlb.invalidate(scope)).sum();
         let walks: u32 = self.walks.iter().map(|(_, cache)| cache.invalidate(scope)).sum();
-        micro + walks
+        translations + walks
     }
 
     fn cache(&self, structure: Structure) -> Option<&WalkCache> {

@@ -9,7 +9,7 @@
 //! use smmu_arch::{Access, Direction, IdRegisters, Iova, Pa, PortId, SmmuId, StreamId, Transaction};
 //! use smmu_bus::Ram;
 //! use smmu_cache::{TlbGeometry, TlbShape};
-//! use smmu_device::{HierarchySizes, Port, Smmu, SmmuConfig, StructureSizes};
+//! use smmu_device::{HierarchySizes, MainTlb, Port, Smmu, SmmuConfig, StructureSizes};
 //! use std::sync::Arc;
 //!
 //! let smmu = Arc::new(Smmu::new(&SmmuConfig {
@@ -67,7 +67,7 @@ pub use broadcast::BroadcastSync;
 pub use command_queue::{CommandConsumer, CommandOutcome};
 pub use event_queue::{EventOutcome, EventWriter};
 pub use functional::Progress;
-pub use hierarchy::HierarchySizes;
+pub use hierarchy::{HierarchySizes, MainTlb};
 pub(crate) use notification::Notification;
 pub use notification::{Notifier, NotifyOutcome};
 pub use pmcg::{Metered, Pmcg, PmcgConfig, PmcgEvent, PmcgInterrupt};

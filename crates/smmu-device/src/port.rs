@@ -66,7 +66,7 @@ impl<O: Observer> Port<O> {
         let (generation, globals) = (smmu.generation(), smmu.globals());
         let begin = Epoch::default();
         let lines = Default::default();
-        let tlb = Arc::clone(smmu.structures.first(Some(id)));
+        let tlb = Arc::clone(smmu.structures.hierarchy.first(id));
         Ok(Self { smmu, id, tlb, observer, number: 0, begin, generation, globals, lines })
     }
 
@@ -125,6 +125,15 @@ impl<O: Observer> Port<O> {
                 self.walk_by_private_line(memory, transaction)
             }
         }
+    }
+
+    /// The walk for the page behind the one that the translation in flight had to walk for, where
+    /// the SMMU walks ahead and does not hold that page yet. To be stepped like the translation,
+    /// before [`Port::end`]; its outcome says nothing.
+    #[must_use]
+    pub fn prefetch(&self, translation: &Translation) -> Option<Translation> {
+        let (key, ahead) = translation.ahead()?;
+        (!self.smmu.structures.hierarchy.holds(self.id, &key)).then_some(ahead)
     }
 
     /// The transaction in flight is over.
@@ -257,7 +266,7 @@ impl<O: Observer> Port<O> {
         else {
             unreachable!("the line was looked at");
         };
-        if regime.updates_by_hardware() || self.globals.hierarchy.is_deep() {
+        if regime.updates_by_hardware() || self.globals.hierarchy.deep {
             return self.go_on_by_actor(memory, transaction);
         }
         let mut walk = Walk::new(regime, transaction.iova.0, access_of(transaction, regime));
@@ -273,8 +282,9 @@ impl<O: Observer> Port<O> {
         };
         match walked {
             Ok(walked) => {
-                let structures = &self.smmu.structures;
-                let (fill, _) = structures.fill(Structure::MainTlb, walked.entry, self.begin);
+                // Nothing but a main TLB is there: that is where the transaction was looked up.
+                let (structures, main) = (&self.smmu.structures, Structure::MainTlb);
+                let (fill, _) = structures.fill(&self.tlb, main, walked.entry, self.begin);
                 self.observer.observe(&origin, &fill);
                 let granted = granted_by_walk(regime, &walked);
                 self.observe_granted(&origin, transaction, &granted);
@@ -300,7 +310,9 @@ impl<O: Observer> Port<O> {
         let mut translation =
             Translation::after_first_look_up(*transaction, begin, globals, line.treatment);
         let outcome = self.run(memory, &mut translation);
-        self.settled(transaction, outcome)
+        let outcome = self.settled(transaction, outcome);
+        self.walk_ahead(memory, &translation);
+        outcome
     }
 
     #[cold]
@@ -343,7 +355,14 @@ impl<O: Observer> Port<O> {
         let mut outcome = self.run(memory, &mut translation);
         self.finish(&translation, &mut outcome);
         self.keep(&translation);
+        self.walk_ahead(memory, &translation);
         outcome
+    }
+
+    fn walk_ahead<M: Memory>(&mut self, memory: &M, translation: &Translation) {
+        if let Some(mut ahead) = self.prefetch(translation) {
+            let _ = self.run(memory, &mut ahead);
+        }
     }
 
     /// Answers every request of a translation at once.

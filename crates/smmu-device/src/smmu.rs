@@ -219,16 +219,17 @@ impl Smmu {
         }
     }
 
-    /// Entries of the main TLB by address space.
+    /// Entries by address space of the main TLB; of those of all ports where each has one, and of
+    /// the µTLBs where there is no main TLB. An address space may come several times then.
     #[must_use]
     pub fn resident(&self) -> Vec<Resident> {
-        self.structures.tlb.resident()
+        self.structures.hierarchy.keepers().iter().flat_map(|tlb| tlb.resident()).collect()
     }
 
-    /// Live entries of the main TLB.
+    /// Live entries of the same.
     #[must_use]
     pub fn tlb_entries(&self) -> Vec<TlbEntry> {
-        self.structures.tlb.entries()
+        self.structures.hierarchy.keepers().iter().flat_map(|tlb| tlb.entries()).collect()
     }
 
     /// A port number exists.

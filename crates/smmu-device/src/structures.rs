@@ -8,7 +8,6 @@ use smmu_arch::{
 };
 use smmu_bus::{Answer, Observer, Request};
 use smmu_cache::{ConfigCache, ConfigFill, Fill, GeometryError, InvalidationLog, Tlb, TlbShape};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Sizes of the structures of an SMMU.
@@ -27,8 +26,7 @@ pub struct StructureSizes {
 /// The structures and the order of invalidations between them.
 #[derive(Debug)]
 pub(crate) struct Structures {
-    pub(crate) tlb: Arc<Tlb>,
-    surroundings: Surroundings,
+    pub(crate) hierarchy: Surroundings,
     pub(crate) stes: ConfigCache,
     pub(crate) cds: ConfigCache,
     pub(crate) log: InvalidationLog,
@@ -42,8 +40,7 @@ impl Structures {
         let config =
             |entries: Option<u32>| entries.map_or_else(ConfigCache::unbounded, ConfigCache::new);
         Ok(Self {
-            tlb: Arc::new(Tlb::new(sizes.tlb)?),
-            surroundings: Surroundings::new(&sizes.hierarchy, ports)?,
+            hierarchy: Surroundings::new(sizes.tlb, &sizes.hierarchy, ports)?,
             stes: config(sizes.ste_cache),
             cds: config(sizes.cd_cache),
             log: InvalidationLog::new(),
@@ -75,11 +72,9 @@ impl Structures {
                 observe(looked_up(structure, &key, hit.as_ref()));
                 Answer::Hit(hit)
             }
-            Request::LookUpWalk { key } => {
-                Answer::Walk(self.surroundings.look_up_walk(&key, observe))
-            }
+            Request::LookUpWalk { key } => Answer::Walk(self.hierarchy.look_up_walk(&key, observe)),
             Request::FillWalk { ref entry, begin } => {
-                match self.surroundings.fill_walk(entry, begin, &self.log) {
+                match self.hierarchy.fill_walk(entry, begin, &self.log) {
                     Some((observation, answer)) => {
                         observe(observation);
                         answer
@@ -88,9 +83,8 @@ impl Structures {
                 }
             }
             Request::Promote { ref key, begin } => {
-                let promoted = port_of(origin).and_then(|port| {
-                    self.surroundings.promote(port, &self.tlb, key, begin, &self.log)
-                });
+                let promoted = port_of(origin)
+                    .and_then(|port| self.hierarchy.promote(port, key, begin, &self.log));
                 promoted.into_iter().for_each(&mut observe);
                 Answer::Done
             }
@@ -100,9 +94,15 @@ impl Structures {
                 Answer::Configuration(found.map(|entry| entry.words))
             }
             Request::Fill { structure, entry, begin } => {
-                let (observation, answer) = self.fill(structure, entry, begin);
-                observe(observation);
-                answer
+                let port = port_of(origin).unwrap_or_default();
+                match self.hierarchy.tlb(structure, port) {
+                    Some(tlb) => {
+                        let (observation, answer) = self.fill(tlb, structure, entry, begin);
+                        observe(observation);
+                        answer
+                    }
+                    None => Answer::Filled(None),
+                }
             }
             Request::FillConfig { entry, begin } => {
                 let (observation, answer) = self.fill_config(&entry, begin);
@@ -132,14 +132,8 @@ impl Structures {
     }
 
     fn look_up(&self, structure: Structure, origin: &Origin, key: &TlbKey) -> Option<Hit> {
-        let micro = (structure == Structure::MicroTlb).then(|| port_of(origin)).flatten();
-        let tlb = self.first(micro);
+        let tlb = self.hierarchy.tlb(structure, port_of(origin).unwrap_or_default())?;
         tlb.look_up(&mut tlb.resolve(&key.space), key.input)
-    }
-
-    /// Where the transactions of a port are looked up first; without a port, the main TLB.
-    pub(crate) fn first(&self, port: Option<PortId>) -> &Arc<Tlb> {
-        port.and_then(|port| self.surroundings.micro(port)).unwrap_or(&self.tlb)
     }
 
     fn config_cache(&self, key: &ConfigKey) -> &ConfigCache {
@@ -149,14 +143,16 @@ impl Structures {
         }
     }
 
+    /// Fills a TLB.
     #[inline(always)]
     pub(crate) fn fill(
         &self,
+        tlb: &Tlb,
         structure: Structure,
         entry: TlbEntry,
         begin: Epoch,
     ) -> (Observation, Answer) {
-        match self.tlb.fill(&entry, begin, &self.log) {
+        match tlb.fill(&entry, begin, &self.log) {
             Fill::Filled { number, evicted } => {
                 let evicted = evicted.map(|evicted| evicted.number);
                 (
@@ -195,9 +191,7 @@ impl Structures {
 
     pub(crate) fn forget(&self, scope: &TlbScope) -> u32 {
         let invalidation = Invalidation::Translations(*scope);
-        self.log.take_effect(&invalidation, || {
-            self.tlb.invalidate(scope) + self.surroundings.forget(scope)
-        })
+        self.log.take_effect(&invalidation, || self.hierarchy.forget(scope))
     }
 
     fn forget_config(&self, scope: &ConfigScope) -> u32 {

@@ -7,6 +7,7 @@ mod ats;
 mod configuration;
 mod context;
 mod lookup;
+mod prefetch;
 mod refusal;
 
 pub(crate) use ats::Purpose;
@@ -16,8 +17,8 @@ use crate::globals::{Globals, overridden};
 use configuration::SteFetch;
 use context::CdFetch;
 use smmu_arch::{
-    Access, AddressSpace, Attributes, Epoch, Fault, Hit, Pa, Path, Regime, Structure, TlbKey,
-    Transaction,
+    Access, AddressSpace, Attributes, Epoch, Fault, Hit, Pa, Path, Regime, Structure, TlbEntry,
+    TlbKey, Transaction,
 };
 use smmu_bus::{Actor, Answer, Request, Step};
 use smmu_tables::{
@@ -84,6 +85,8 @@ pub struct Translation {
     treatment: Option<Treatment>,
     /// A configuration structure was fetched but could not be kept.
     overtaken: bool,
+    /// The address behind what was found by a walk, where the SMMU walks ahead.
+    behind: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -97,7 +100,7 @@ enum Phase {
     Walk(Walk),
     UpdatingWalk(Box<UpdatingWalk>),
     CachedWalk(Box<CachedWalk>),
-    Fill(Walked),
+    Fill(Structure, Walked),
     /// A copy of the entry goes to the port's µTLB.
     Promote(Granted),
     Done,
@@ -113,7 +116,8 @@ impl Translation {
         purpose: Purpose,
     ) -> Self {
         let (phase, treatment) = (Phase::Begin, None);
-        Self { transaction, begin, globals, purpose, phase, treatment, overtaken: false }
+        let overtaken = false;
+        Self { transaction, begin, globals, purpose, phase, treatment, overtaken, behind: None }
     }
 
     /// A transaction whose configuration is known and whose first look-up has found nothing that
@@ -205,7 +209,7 @@ impl Translation {
 
     /// Granted by what the main TLB holds: a copy of it goes to the µTLB, where there is one.
     fn promoted(&mut self, granted: Granted) -> Step<TranslationOutcome> {
-        if !self.globals.hierarchy.micro || !self.purpose.is_untranslated() {
+        if self.globals.hierarchy.micro.is_none() || !self.purpose.is_untranslated() {
             return Step::Done(Ok(granted));
         }
         self.phase = Phase::Promote(granted);
@@ -224,7 +228,7 @@ impl Translation {
                 _ => self.promoted(granted),
             });
         }
-        if structure == Structure::MicroTlb {
+        if structure == Structure::MicroTlb && self.globals.hierarchy.main.is_some() {
             let key = self.key();
             return Ok(self.look_up(Structure::MainTlb, key));
         }
@@ -248,16 +252,24 @@ impl Translation {
         if !self.purpose.is_untranslated() {
             self.keep_found(&walked);
         }
-        if matches!(self.purpose, Purpose::Lookup(_)) {
+        let Some((structure, entry)) = self.kept(&walked) else {
             let granted = granted_by_walk(translating(&self.treatment), &walked);
             return Ok(Step::Done(Ok(granted)));
+        };
+        self.look_ahead(&entry);
+        self.phase = Phase::Fill(structure, walked);
+        Ok(Step::Need(Request::Fill { structure, entry, begin: self.begin }))
+    }
+
+    /// What is kept of a walk, and where; ATOS keeps nothing.
+    #[inline(always)]
+    fn kept(&self, walked: &Walked) -> Option<(Structure, TlbEntry)> {
+        if matches!(self.purpose, Purpose::Lookup(_)) {
+            return None;
         }
-        self.phase = Phase::Fill(walked);
-        Ok(Step::Need(Request::Fill {
-            structure: Structure::MainTlb,
-            entry: walked.entry,
-            begin: self.begin,
-        }))
+        let keeper = self.globals.hierarchy.keeper(self.purpose.is_for_port());
+        let (structure, sizes) = keeper?;
+        Some((structure, walked.entry.piece(self.key().input, sizes)?))
     }
 
     /// Begins to walk; where descriptors may have to be updated, apart from all other walks.
@@ -338,9 +350,10 @@ impl Translation {
                 self.updating_walk(walk, updating_answer(answer))
             }
             Phase::CachedWalk(_) => self.cached_walk(Some(answer)),
-            Phase::Fill(walked) => {
+            Phase::Fill(structure, walked) => {
                 let granted = granted_by_walk(translating(&self.treatment), walked);
-                let held = matches!(answer, Answer::Filled(Some(_)));
+                let held =
+                    matches!(answer, Answer::Filled(Some(_))) && *structure == Structure::MainTlb;
                 Ok(if held { self.promoted(granted) } else { Step::Done(Ok(granted)) })
             }
             Phase::Promote(granted) => Ok(Step::Done(Ok(*granted))),

@@ -4,9 +4,9 @@ mod common;
 
 use common::spaces::edit_ste;
 use common::{Bench, Kind, RAM, Setup, Space, output, read, write};
-use smmu_arch::{Granule, Observation, Pa, Path, Stage, Structure, Why};
+use smmu_arch::{EntrySizes, Granule, Observation, Pa, Path, Stage, Structure, Why};
 use smmu_cache::{TlbGeometry, TlbShape};
-use smmu_device::{HierarchySizes, StructureSizes};
+use smmu_device::{HierarchySizes, MainTlb, StructureSizes};
 use smmu_tables::{Geometry, Prot};
 
 const STAGE1: Space = Space { kind: Kind::Stage1, vmid: 1, asid: 1 };
@@ -250,6 +250,60 @@ fn a_command_drops_the_copies_of_every_port() {
         assert_eq!(looked_up(&mut bench, port, 0)[0], (MicroTlb, None));
     }
     assert_eq!(looked_up(&mut bench, 0, 0x1000), [(MicroTlb, None), (MainTlb, None)]);
+}
+
+#[test]
+fn each_port_may_have_a_main_tlb_of_its_own() {
+    let mut bench = bench(HierarchySizes { main: MainTlb::PerPort, ..HierarchySizes::default() });
+    map_pages(&mut bench, STAGE1);
+    let hits = |bench: &mut Bench, port| looked_up(bench, port, 0)[0].1;
+    assert_eq!([hits(&mut bench, 0), hits(&mut bench, 1)], [None; 2]);
+    let numbers = [hits(&mut bench, 0), hits(&mut bench, 1)];
+    assert!(numbers[0].is_some() && numbers[1].is_some() && numbers[0] != numbers[1]);
+    assert_eq!(bench.smmu.tlb_entries().len(), 2);
+    tlbi_va(&mut bench, 0, true);
+    assert_eq!([hits(&mut bench, 0), hits(&mut bench, 1)], [None; 2]);
+}
+
+#[test]
+fn without_a_main_tlb_a_port_keeps_what_its_walks_find() {
+    let mut bench = bench(HierarchySizes { main: MainTlb::Absent, ..micro(4) });
+    map_pages(&mut bench, STAGE1);
+    assert_eq!(looked_up(&mut bench, 0, 0), [(Structure::MicroTlb, None)]);
+    assert!(looked_up(&mut bench, 0, 0)[0].1.is_some());
+    assert_eq!(looked_up(&mut bench, 1, 0), [(Structure::MicroTlb, None)]);
+    tlbi_va(&mut bench, 0, true);
+    assert_eq!(looked_up(&mut bench, 0, 0), [(Structure::MicroTlb, None)]);
+}
+
+#[test]
+fn a_block_is_held_in_the_pieces_that_a_tlb_has_room_for() {
+    let main_sizes = EntrySizes(1 | 1 << 4);
+    let mut bench = bench(HierarchySizes { main_sizes, ..HierarchySizes::default() });
+    let block = DATA & !0x1f_ffff;
+    bench.map(STAGE1, 0, block, 0x20_0000, Prot::READ_WRITE);
+    let stream = bench.stream_of(STAGE1);
+    assert_eq!(output(bench.dma(&read(stream, 0x1_2345))), Pa(block + 0x1_2345));
+    let held = bench.smmu.tlb_entries();
+    assert_eq!([(held[0].input, held[0].size_log2)], [(0x1_0000, 16)]);
+    assert!(looked_up(&mut bench, 0, 0x1_f000)[0].1.is_some());
+    assert_eq!(looked_up(&mut bench, 0, 0x2_0000)[0].1, None);
+    // Any address of the block drops every piece of it.
+    tlbi_va(&mut bench, 0x1f_f000, true);
+    assert_eq!(bench.smmu.tlb_entries(), []);
+}
+
+#[test]
+fn a_walk_brings_the_page_behind_as_well() {
+    let mut bench = bench(HierarchySizes { prefetch: true, ..HierarchySizes::default() });
+    map_pages(&mut bench, STAGE1);
+    let hit = |bench: &mut Bench, page: u64| looked_up(bench, 0, page << 12)[0].1.is_some();
+    let hits: Vec<bool> = (0..8).map(|page| hit(&mut bench, page)).collect();
+    assert_eq!(hits, [false, true, false, true, false, true, false, true]);
+    assert_eq!(bench.event(), None, "behind the last page there is none, and nobody asked");
+    // It is overtaken like any other fill, and dropped like any other entry.
+    tlbi_va(&mut bench, 0x7000, true);
+    assert!(!hit(&mut bench, 7));
 }
 
 /// A descriptor that was read before a TLBI of its region took effect is not kept after it.

@@ -7,13 +7,13 @@ use common::{Bench, Board, Kind, Log, RAM, Setup, Space, at, read, with_substrea
 use proptest::collection::vec;
 use proptest::prelude::*;
 use smmu_arch::{
-    Access, AddressSpace, Asid, Attributes, Direction, EntryKind, FaultPolicy, Pa, Regime,
-    Stage1Half, Stage1Regime, Stage2Regime, StreamWorld, Transaction, Vmid,
+    Access, AddressSpace, Asid, Attributes, Direction, EntryKind, EntrySizes, FaultPolicy, Pa,
+    Regime, Stage1Half, Stage1Regime, Stage2Regime, StreamWorld, Transaction, Vmid,
 };
 use smmu_bus::DirectCpu;
 use smmu_cache::policy::PolicyKind;
 use smmu_cache::{IndexFunction, TlbGeometry, TlbShape};
-use smmu_device::{HierarchySizes, Progress, StructureSizes, TranslationOutcome};
+use smmu_device::{HierarchySizes, MainTlb, Progress, StructureSizes, TranslationOutcome};
 use smmu_tables::{Prot, STAGE1_MAIR, Walk, run};
 
 /// A small hot set of address spaces.
@@ -169,9 +169,19 @@ fn structures() -> impl Strategy<Value = StructureSizes> {
         stage1: [Some(shape); 4],
         stage2: [None, Some(shape), Some(shape), None],
         stage1_nested: true,
+        ..HierarchySizes::default()
     };
     let none = HierarchySizes::default();
+    let ahead = HierarchySizes { prefetch: true, main: MainTlb::PerPort, ..none };
+    let absent = HierarchySizes {
+        main: MainTlb::Absent,
+        micro_sizes: EntrySizes(1 | 1 << 9),
+        prefetch: true,
+        ..around(small.into())
+    };
     prop_oneof![
+        Just(sizes(small.into(), None, ahead)),
+        Just(sizes(small.into(), Some(2), absent)),
         Just(sizes(TlbShape::Unbounded, None, none)),
         Just(sizes(small.into(), Some(2), none)),
         Just(sizes(watched.into(), Some(0), none)),

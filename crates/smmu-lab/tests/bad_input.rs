@@ -192,8 +192,8 @@ fn an_override_is_held_to_the_same_checks() {
     for (set, place, remedy) in [
         ("vm.A.vmid=commom", "--set:1:11: unknown variant", "`private`, `shared`"),
         ("vm.A.devices=[]", "--set:1:14: VM `A` has no devices", "nic0"),
-        ("machine.smmu.smmu0.tlb.ways=3", "--set:1:29: 2048 entries", "1536 or 3072"),
-        ("machine.smmu=[{name='s',tlb.ways=3}]", "--set:1:34: 2048 entries", "1536 or 3072"),
+        ("machine.smmu.smmu0.tlb.ways=3", "--set:1:29: 2048 entries", "2046 or 2049"),
+        ("machine.smmu=[{name='s',tlb.ways=3}]", "--set:1:25: 2048 entries", "2046 or 2049"),
         ("seed", "--set:1:1: no `=`", "key=value"),
     ] {
         let sets = [set.to_owned()];

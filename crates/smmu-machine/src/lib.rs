@@ -7,11 +7,12 @@
 //! ```
 //! use smmu_machine::{Document, MachineFile};
 //!
-//! let file = "preset = 'ideal'\n[[smmu]]\nname = 'smmu0'\ntlb = { entries = 48, ways = 4 }\n";
+//! let file = "preset = 'ideal'\n[[smmu]]\nname = 'smmu0'\ntlb = { entries = 50, ways = 4 }\n";
 //! let document = Document::parse("machine.toml", file).unwrap();
 //! let error = MachineFile::load_document(&document).unwrap_err();
-//! assert_eq!(error.to_string(), "machine.toml:4:19: 48 entries in 4 ways make 12 sets");
-//! assert!(error.remedy().unwrap().contains("use 32 or 64 entries"));
+//! let cause = "machine.toml:4:19: 50 entries cannot be divided into sets of 4 ways";
+//! assert_eq!(error.to_string(), cause);
+//! assert!(error.remedy().unwrap().contains("use 48 or 52 entries"));
 //! ```
 
 pub mod document;

@@ -8,8 +8,8 @@ use smmu_arch::IdRegisters;
 
 use crate::Path;
 use crate::file::{
-    CacheBlueprint, ConfigCache, HierarchyBlueprint, IdOverrides, SetAssociative, Smmu, Tlb,
-    TlbBlueprint, WalkCaches, cache_over, tlb_over, with_overrides,
+    CacheBlueprint, ConfigCache, HierarchyBlueprint, IdOverrides, MainTlb, Prefetch,
+    SetAssociative, Smmu, Tlb, TlbBlueprint, WalkCaches, cache_over, tlb_over, with_overrides,
 };
 
 /// The preset under a machine that names none.
@@ -21,12 +21,14 @@ pub const QEMU: &str = "qemu";
 pub const ADVERSARY: &str = "adversary";
 
 /// The data files, in the order in which they are listed.
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 9] = [
     ("reference", include_str!("../presets/reference.toml")),
     ("ideal", include_str!("../presets/ideal.toml")),
     ("adversary", include_str!("../presets/adversary.toml")),
     ("mmu-700-like", include_str!("../presets/mmu-700-like.toml")),
     ("mmu-600-like", include_str!("../presets/mmu-600-like.toml")),
+    ("gem5-default", include_str!("../presets/gem5-default.toml")),
+    ("hypersio", include_str!("../presets/hypersio.toml")),
     ("intel-like-120", include_str!("../presets/intel-like-120.toml")),
     ("qemu", include_str!("../presets/qemu.toml")),
 ];
@@ -68,6 +70,8 @@ struct PresetFile {
     id: IdOverrides,
     micro_tlb: Option<Tlb>,
     tlb: Tlb,
+    main_tlb: Option<MainTlb>,
+    prefetch: Option<Prefetch>,
     ipa_tlb: Option<Tlb>,
     #[serde(default)]
     walk_cache: WalkCaches,
@@ -112,7 +116,11 @@ impl Preset {
     pub fn values(&self) -> BTreeMap<String, toml::Value> {
         let table: toml::Table = self.text.parse().unwrap_or_default();
         let mut values = BTreeMap::new();
-        for (part, keys) in table.iter().filter(|(part, _)| *part != "source") {
+        let about = ["title", "description", "source"];
+        for (part, keys) in table.iter().filter(|(part, _)| !about.contains(&part.as_str())) {
+            if !keys.is_table() {
+                values.insert(part.clone(), keys.clone());
+            }
             collect(part, keys, &mut values);
         }
         values
@@ -151,6 +159,9 @@ impl Preset {
             tlb: tlb_over(NOTHING, &file.tlb),
             hierarchy: HierarchyBlueprint::default().with(&Smmu {
                 micro_tlb: file.micro_tlb,
+                tlb: file.tlb,
+                main_tlb: file.main_tlb,
+                prefetch: file.prefetch,
                 ipa_tlb: file.ipa_tlb,
                 walk_cache: file.walk_cache,
                 ..Smmu::default()

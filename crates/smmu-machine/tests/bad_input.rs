@@ -123,18 +123,29 @@ fn a_group_lies_behind_one_smmu() {
 #[test]
 fn structures_have_sizes_that_can_be_built() {
     let tlb = |keys: &str| format!("[[smmu]]\nname = 's'\ntlb = {{ {keys} }}\n");
-    check(&tlb("entries = 50, ways = 4"), "cannot be divided into sets of 4", "32 or 64");
-    check(&tlb("entries = 48, ways = 4"), "make 12 sets", "32 or 64");
-    check(&tlb("entries = 0"), "cannot have 0 entries", "1 to 1048576");
-    check(&tlb("entries = 2, ways = 4"), "more than the 2 entries", "use 0");
+    check(&tlb("entries = 50, ways = 4"), "cannot be divided into sets of 4", "48 or 52");
+    check(&tlb("entries = 0"), "1 to 1048576 entries, not 0", "1 to 1048576");
+    check(&tlb("entries = 2, ways = 4"), "2 entries cannot be divided into sets of 4", "use 0");
     check(&tlb("shape = 'unbounded', ways = 4"), "an unbounded structure has no entries", "remove");
     check(&tlb("shape = 'unbounded-by-asid', entries = 4"), "an unbounded structure has", "remove");
     check(&tlb("replacement = 'mru'"), "unknown variant `mru`", "did you mean `lru`");
     check(&tlb("partitions = 3"), "4 ways cannot be divided into 3 partitions", "a divisor");
     let tree = "replacement = 'tree-plru', entries = 96, ways = 12";
-    check(&tlb(tree), "tree-PLRU cannot choose among 12 ways", "`replacement = \"lru\"`");
-    let walks = "[[smmu]]\nname = 's'\n[smmu.walk_cache.stage1]\nentries = 12\n";
-    check(walks, "m.toml:4:11: 12 entries in 4 ways make 3 sets", "8 or 16");
+    check(&tlb(tree), "a power of two of ways up to 64, not 12", "`replacement = \"lru\"`");
+    let sets = "partitions = 3, partition_by = 'sets'";
+    check(&tlb(sets), "512 sets cannot be divided into 3 partitions", "a divisor of the sets");
+    check(&tlb("region = '3MiB'"), "3MiB is the size of no entry", "a power of two");
+    check(&tlb("sizes = ['4KiB', '2KiB']"), "2KiB is the size of no entry", "from 4KiB on");
+    check(&tlb("sizes = []"), "no entry has no size", "leave `sizes` out");
+    let part = |from: &str| format!("{{ from = '{from}', entries = 8 }}");
+    let parts = |from: &[&str]| from.iter().map(|from| part(from)).collect::<Vec<_>>().join(", ");
+    let split = |from: &[&str]| tlb(&format!("split = [{}]", parts(from)));
+    check(&split(&["1GiB", "2MiB"]), "from 2^21 bytes on are split off", "in the order");
+    check(&split(&["2MiB", "1GiB", "64KiB"]), "too many parts", "two sizes at most");
+    let walks = "[[smmu]]\nname = 's'\n[smmu.walk_cache.stage1]\nentries = 13\n";
+    check(walks, "m.toml:4:11: 13 entries cannot be divided into sets of 4", "12 or 16");
+    let none = "[[smmu]]\nname = 's'\nmain_tlb = 'none'\n";
+    check(none, "m.toml:3:12: an SMMU without a main TLB needs a µTLB", "micro_tlb");
 }
 
 #[test]

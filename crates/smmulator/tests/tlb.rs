@@ -70,8 +70,8 @@ fn bad_input_is_told_with_cause_and_remedy() {
     check(&["no.csv"], b"", "no.csv: No such file", "trace that can be read");
     check(&["-", "--format", "packed"], &[0; 7], "middle of a record", "cut off");
     check(&["-", "--format", "text"], b"hello\n", "no line is a trace event", "smmu_iotlb");
-    let entries = ["-", "--format", "csv", "--entries", "48"];
-    check(&entries, CSV, "48 entries in 4 ways", "other --entries");
+    let entries = ["-", "--format", "csv", "--entries", "50"];
+    check(&entries, CSV, "50 entries cannot be divided into sets of 4", "other --entries");
     let tree = ["-", "--format", "csv", "--ways", "0", "--policy", "tree-plru"];
     check(&tree, CSV, "power of two of ways up to 64", "--policy");
     check(&["-", "--format", "csv", "--mrc", "--sample", "2"], CSV, "a share of 2", "at most 1");

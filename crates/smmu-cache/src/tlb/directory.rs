@@ -14,7 +14,7 @@ use smmu_arch::{
     AddressScope, Asid, AsidMatch, EntryKind, StreamWorld, TlbEntry, TlbScope, Vmid, VmidMatch,
 };
 
-use super::geometry::IndexFunction;
+use super::placement::Placement;
 use super::space::{AsidTag, Space, SpaceTag};
 use super::words::{SIZE_MIN, SIZES};
 
@@ -61,10 +61,10 @@ impl Window {
 }
 
 impl Record {
-    fn new(id: u32, name: SpaceTag, index: IndexFunction) -> Self {
+    fn new(id: u32, name: SpaceTag, placement: Option<&Placement>) -> Self {
         Self {
             name,
-            space: Arc::new(Space::new(id, &name, index)),
+            space: Arc::new(Space::new(id, &name, placement)),
             live: true,
             residents: 0,
             dead: 0,
@@ -135,7 +135,8 @@ fn reach(entry: &TlbEntry) -> u32 {
 /// All numbers.
 #[derive(Debug)]
 pub(super) struct Directory {
-    index: IndexFunction,
+    /// `None` where there are no sets.
+    placement: Option<Placement>,
     id_max: u32,
     /// By number; number 0 is nobody's.
     records: Vec<Record>,
@@ -147,16 +148,16 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    pub(super) fn new(index: IndexFunction, id_max: u32) -> Self {
+    pub(super) fn new(placement: Option<Placement>, id_max: u32) -> Self {
         let nobody = SpaceTag {
             world: StreamWorld::NsEl1,
             vmid: Vmid(0),
             asid: AsidTag::Global(false),
             kind: EntryKind::Stage1,
         };
-        let nobody = Record { live: false, ..Record::new(0, nobody, index) };
+        let nobody = Record { live: false, ..Record::new(0, nobody, None) };
         Self {
-            index,
+            placement,
             id_max,
             records: vec![nobody],
             free: Vec::new(),
@@ -195,7 +196,7 @@ impl Directory {
             return id;
         }
         let id = self.free.pop().unwrap_or(self.records.len() as u32);
-        let record = Record::new(id, name, self.index);
+        let record = Record::new(id, name, self.placement.as_ref());
         match self.records.get_mut(id as usize) {
             Some(free) => *free = record,
             None => self.records.push(record),
@@ -248,7 +249,7 @@ impl Directory {
 
     /// Forgets every address space. No way may bear a number afterwards.
     pub(super) fn reset(&mut self) {
-        *self = Self::new(self.index, self.id_max);
+        *self = Self::new(self.placement, self.id_max);
     }
 
     /// Adds to `ids` the live numbers with entries whose tags `scope` covers, whatever the
@@ -272,7 +273,7 @@ impl Clone for Directory {
             .iter()
             .map(|record| Record { space: Arc::new(Space::clone(&record.space)), ..*record });
         Self {
-            index: self.index,
+            placement: self.placement,
             id_max: self.id_max,
             records: records.collect(),
             free: self.free.clone(),

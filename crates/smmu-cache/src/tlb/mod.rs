@@ -9,6 +9,7 @@
 
 mod directory;
 mod geometry;
+mod placement;
 mod sets;
 mod slots;
 mod space;
@@ -32,7 +33,8 @@ use slots::Slots;
 use space::{Space, SpaceTag};
 use words::Found;
 
-pub use geometry::{GeometryError, IndexFunction, TlbGeometry, TlbShape};
+pub use geometry::{Division, GeometryError, IndexFunction, Split, TlbGeometry, TlbShape};
+pub(crate) use placement::Placement;
 pub use space::Context;
 pub(crate) use victims::Victims;
 
@@ -118,9 +120,9 @@ struct Lines {
 impl Lines {
     fn new(geometry: &TlbGeometry) -> Result<Self, GeometryError> {
         let victims = Victims::new(geometry)?;
-        let hash = geometry.index == IndexFunction::Hash;
-        let by_the_way = victims.remember_hits() || hash;
-        let layout = if by_the_way { Layout::Any { hash } } else { Layout::Plain };
+        let placement = Placement::new(geometry)?;
+        let plain = placement.is_plain() && !victims.remember_hits();
+        let layout = if plain { Layout::Plain } else { Layout::Any(placement) };
         Ok(Self { sets: Sets::new(geometry.shape()?, layout), victims })
     }
 
@@ -154,19 +156,31 @@ impl Tlb {
     ///
     /// # Errors
     ///
-    /// The geometry has no entries, too many, or no power of two of sets.
+    /// A geometry that cannot be built.
     pub fn new(shape: TlbShape) -> Result<Self, GeometryError> {
         Self::with_space_ids(shape, words::SPACE_ID_MAX)
     }
 
+    /// The same, whose fills are numbered from `first`: so that those of several TLBs differ.
+    ///
+    /// # Errors
+    /// A geometry that cannot be built.
+    pub fn numbered_from(shape: TlbShape, first: u64) -> Result<Self, GeometryError> {
+        let tlb = Self::new(shape)?;
+        tlb.ledger.lock().fills = first.saturating_sub(1);
+        Ok(tlb)
+    }
+
     /// With fewer numbers for address spaces than a tag has room for.
     fn with_space_ids(shape: TlbShape, id_max: u32) -> Result<Self, GeometryError> {
-        let (index, lines) = match shape {
-            TlbShape::Unbounded | TlbShape::UnboundedByAsid => (IndexFunction::Page, None),
-            TlbShape::SetAssociative(geometry) => (geometry.index, Some(Lines::new(&geometry)?)),
+        let (placement, lines) = match shape {
+            TlbShape::Unbounded | TlbShape::UnboundedByAsid => (None, None),
+            TlbShape::SetAssociative(geometry) => {
+                (Some(Placement::new(&geometry)?), Some(Lines::new(&geometry)?))
+            }
         };
         let slots = lines.as_ref().map(|lines| Slots::new(lines.sets.slots()));
-        let directory = Directory::new(index, id_max);
+        let directory = Directory::new(placement, id_max);
         Ok(Self {
             lines,
             generation: CachePadded::new(AtomicU64::new(first_generation())),

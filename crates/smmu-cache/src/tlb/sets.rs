@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use std::ops::Range;
 
-use super::geometry::hashed;
+use super::placement::Placement;
 use super::space::Space;
 use super::words::{self, Found, SIZE_MIN};
 use crate::policy::Shape;
@@ -204,18 +204,36 @@ fn blocks<const W: usize>(count: usize) -> Blocks<W> {
     (0..count).map(|_| Block::default()).collect()
 }
 
-/// `HASH` is known to the compiler, so that the plain index pays nothing for the other.
-#[inline(always)]
-fn set_index<const HASH: bool>(space: &Space, input: u64, size: u32, mask: usize) -> usize {
-    let mixed = (input >> size) ^ space.mix;
-    (if HASH { hashed(mixed) } else { mixed }) as usize & mask
+/// How the set is found: known to the compiler, so that the plain way pays nothing for the others.
+trait Locate: Copy {
+    fn set_of(self, space: &Space, input: u64, size: u32) -> usize;
+}
+
+/// By low bits of the page number: the sets less 1.
+#[derive(Clone, Copy)]
+struct LowBits(usize);
+
+impl Locate for LowBits {
+    #[inline(always)]
+    fn set_of(self, space: &Space, input: u64, size: u32) -> usize {
+        ((input >> size) ^ space.salt.mix) as usize & self.0
+    }
+}
+
+impl Locate for &Placement {
+    /// Called, so that it stays out of the way of what is plain.
+    #[inline(never)]
+    fn set_of(self, space: &Space, input: u64, size: u32) -> usize {
+        Placement::set_of(self, &space.salt, input, size)
+    }
 }
 
 /// The smallest size that may be there, which is the only one as a rule, and nothing but tail calls
 /// to what is rare.
 #[inline(always)]
-fn find_in<const W: usize, const HASH: bool>(
+fn find_in<const W: usize>(
     blocks: &[Block<W>],
+    how: impl Locate,
     space: &Space,
     input: u64,
 ) -> Found {
@@ -225,51 +243,52 @@ fn find_in<const W: usize, const HASH: bool>(
     }
     let bit = sizes & sizes.wrapping_neg();
     let size = SIZE_MIN + sizes.trailing_zeros();
-    let set = set_index::<HASH>(space, input, size, blocks.len() - 1);
+    let set = how.set_of(space, input, size);
     match blocks[set].try_read(space.tag | words::page_by_bit(input, bit)) {
         Some(found) if found.is_hit() => found.narrow(input, bit),
         Some(_) if sizes == bit => Found::NOTHING,
-        Some(_) => find_sizes::<W, HASH>(blocks, space, input, sizes ^ bit),
-        None => find_sizes::<W, HASH>(blocks, space, input, sizes),
+        Some(_) => find_sizes(blocks, how, space, input, sizes ^ bit),
+        None => find_sizes(blocks, how, space, input, sizes),
     }
 }
 
 /// The smallest of `sizes` that is there.
 #[inline(never)]
-fn find_sizes<const W: usize, const HASH: bool>(
+fn find_sizes<const W: usize>(
     blocks: &[Block<W>],
+    how: impl Locate,
     space: &Space,
     input: u64,
     sizes: u64,
 ) -> Found {
-    find_by::<HASH>(space, input, sizes, blocks.len() - 1, |set, tag| blocks[set].read(tag))
+    find_by(how, space, input, sizes, |set, tag| blocks[set].read(tag))
 }
 
 #[inline(never)]
-fn find_in_many<const HASH: bool>(
+fn find_in_many(
     blocks: &[Block<8>],
     per_set: usize,
+    how: impl Locate,
     space: &Space,
     input: u64,
 ) -> Found {
-    let mask = blocks.len() / per_set - 1;
-    find_by::<HASH>(space, input, space.sizes(input), mask, |set, tag| {
+    find_by(how, space, input, space.sizes(input), |set, tag| {
         let mut parts = blocks[set * per_set..][..per_set].iter().map(|block| block.read(tag));
         parts.find(|found| found.is_hit()).unwrap_or(Found::NOTHING)
     })
 }
 
 #[inline(always)]
-fn find_by<const HASH: bool>(
+fn find_by(
+    how: impl Locate,
     space: &Space,
     input: u64,
     mut sizes: u64,
-    mask: usize,
     read: impl Fn(usize, u64) -> Found,
 ) -> Found {
     while sizes != 0 {
         let bit = sizes & sizes.wrapping_neg();
-        let set = set_index::<HASH>(space, input, SIZE_MIN + sizes.trailing_zeros(), mask);
+        let set = how.set_of(space, input, SIZE_MIN + sizes.trailing_zeros());
         let found = read(set, space.tag | words::page_by_bit(input, bit));
         if found.is_hit() {
             return found.narrow(input, bit);
@@ -280,15 +299,12 @@ fn find_by<const HASH: bool>(
 }
 
 /// What a look-up has to do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Layout {
     /// Find a way by bits of the page: the usual sets of four ways are part of the caller's code.
     Plain,
     /// Anything else.
-    Any {
-        /// The index is a hash.
-        hash: bool,
-    },
+    Any(Placement),
 }
 
 /// Sets of four ways that are indexed by bits of the page.
@@ -299,7 +315,7 @@ impl Plain<'_> {
     /// What `space` holds at a canonical `input`.
     #[inline(always)]
     pub(super) fn find(self, space: &Space, input: u64) -> Found {
-        find_in::<4, false>(self.0, space, input)
+        find_in(self.0, LowBits(self.0.len() - 1), space, input)
     }
 }
 
@@ -319,7 +335,7 @@ impl Sets {
         let array = match ways {
             1 => Array::One(blocks(sets)),
             2 => Array::Two(blocks(sets)),
-            4 if layout == Layout::Plain => Array::Four(blocks(sets)),
+            4 if matches!(layout, Layout::Plain) => Array::Four(blocks(sets)),
             4 => Array::FourAside(blocks(sets)),
             8 => Array::Eight(blocks(sets)),
             16 => Array::Sixteen(blocks(sets)),
@@ -340,9 +356,9 @@ impl Sets {
 
     /// The set that may hold 2^`size` bytes at `input`.
     pub(super) fn set_of(&self, space: &Space, input: u64, size: u32) -> usize {
-        match self.layout {
-            Layout::Any { hash: true } => set_index::<true>(space, input, size, self.sets - 1),
-            _ => set_index::<false>(space, input, size, self.sets - 1),
+        match &self.layout {
+            Layout::Plain => LowBits(self.sets - 1).set_of(space, input, size),
+            Layout::Any(placement) => Locate::set_of(placement, space, input, size),
         }
     }
 
@@ -372,22 +388,20 @@ impl Sets {
 
     /// What `space` holds at a canonical `input`.
     pub(super) fn find(&self, space: &Space, input: u64) -> Found {
-        match self.layout {
-            Layout::Any { hash: true } => self.find_by::<true>(space, input),
-            _ => self.find_by::<false>(space, input),
+        match &self.layout {
+            Layout::Plain => self.find_by(LowBits(self.sets - 1), space, input),
+            Layout::Any(placement) => self.find_by(placement, space, input),
         }
     }
 
-    fn find_by<const HASH: bool>(&self, space: &Space, input: u64) -> Found {
+    fn find_by(&self, how: impl Locate, space: &Space, input: u64) -> Found {
         match &self.array {
-            Array::One(blocks) => find_in::<1, HASH>(blocks, space, input),
-            Array::Two(blocks) => find_in::<2, HASH>(blocks, space, input),
-            Array::Four(blocks) | Array::FourAside(blocks) => {
-                find_in::<4, HASH>(blocks, space, input)
-            }
-            Array::Eight(blocks) => find_in::<8, HASH>(blocks, space, input),
-            Array::Sixteen(blocks) => find_in::<16, HASH>(blocks, space, input),
-            Array::Many { blocks, per_set } => find_in_many::<HASH>(blocks, *per_set, space, input),
+            Array::One(blocks) => find_in(blocks, how, space, input),
+            Array::Two(blocks) => find_in(blocks, how, space, input),
+            Array::Four(blocks) | Array::FourAside(blocks) => find_in(blocks, how, space, input),
+            Array::Eight(blocks) => find_in(blocks, how, space, input),
+            Array::Sixteen(blocks) => find_in(blocks, how, space, input),
+            Array::Many { blocks, per_set } => find_in_many(blocks, *per_set, how, space, input),
         }
     }
 

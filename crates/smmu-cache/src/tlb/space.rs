@@ -12,7 +12,7 @@ use smmu_arch::{
     Vmid,
 };
 
-use super::geometry::IndexFunction;
+use super::placement::{Placement, Salt};
 use super::words::{SIZE_MIN, tag};
 
 /// Regions of the hint: 1 GiB each, modulo their number.
@@ -90,12 +90,12 @@ impl SpaceTag {
         }
     }
 
-    fn mix(&self, index: IndexFunction) -> u64 {
+    fn salt(&self, placement: Option<&Placement>) -> Salt {
         let asid = match self.asid {
             AsidTag::Global(_) => Asid(0),
             AsidTag::GlobalOf(asid, _) | AsidTag::Asid(asid) => asid,
         };
-        index.salt(asid, self.vmid)
+        placement.map_or_else(Salt::default, |placement| placement.salt(asid, self.vmid))
     }
 }
 
@@ -128,15 +128,15 @@ pub(super) struct Space {
     hints: [AtomicU64; REGIONS as usize],
     /// Tag of page 0; the page is ORed in.
     pub(super) tag: u64,
-    /// XORed into the set index.
-    pub(super) mix: u64,
+    /// What decides about the set.
+    pub(super) salt: Salt,
     /// Entries by page, in a TLB that forgets nothing; otherwise empty.
     pub(super) lines: RwLock<FxHashMap<u64, Line>>,
 }
 
 impl Space {
-    pub(super) fn new(id: u32, name: &SpaceTag, index: IndexFunction) -> Self {
-        Self { tag: tag(id, 0), mix: name.mix(index), ..Self::default() }
+    pub(super) fn new(id: u32, name: &SpaceTag, placement: Option<&Placement>) -> Self {
+        Self { tag: tag(id, 0), salt: name.salt(placement), ..Self::default() }
     }
 
     /// The sizes to look for at `input`.
@@ -161,7 +161,7 @@ impl Clone for Space {
         Self {
             hints: self.hints.each_ref().map(|h| AtomicU64::new(h.load(Ordering::Relaxed))),
             tag: self.tag,
-            mix: self.mix,
+            salt: self.salt,
             lines: RwLock::new(self.lines.read().clone()),
         }
     }

@@ -30,7 +30,7 @@ impl Victims {
             AnyPolicy::RoundRobin(turns) => Chosen::InTurn(turns),
             other => Chosen::Other(Box::new(other)),
         };
-        Ok(Self { policy, partitions: geometry.partitions as usize, ways })
+        Ok(Self { policy, partitions: geometry.way_partitions() as usize, ways })
     }
 
     /// Whether look-ups have to tell of their hits.

@@ -29,8 +29,8 @@ use promises::Promises;
 use rustc_hash::FxHashMap;
 use smmu::{Begun, Smmu};
 use smmu_arch::{
-    AddressSpace, Fault, Features, Invalidation, Maintenance, Observation, Origin, Pa, Path,
-    Promise, SmmuId, StreamId, Structure, TlbEntry, Transaction, Vmid,
+    Access, AddressSpace, Direction, Fault, Features, Invalidation, Iova, Maintenance, Observation,
+    Origin, Pa, Path, Promise, SmmuId, StreamId, TlbEntry, Transaction, Vmid,
 };
 use smmu_bus::{Memory, Observer, StoreListener};
 use std::cell::RefCell;
@@ -211,7 +211,8 @@ impl<M: Memory> Checker<M> {
         let at = self.now;
         let Some(smmu) = self.smmus.get_mut(&origin.smmu) else { return };
         let begun = origin.transaction.and_then(|id| smmu.in_flight.get(&id));
-        let (began, transaction) = (begun.map_or(at, |b| b.at), begun.map(|b| b.transaction));
+        let began = begun.map_or(at, |b| b.at);
+        let transaction = begun.map(|b| made_for(b.transaction, &entry));
         let mut fill = Fill { number, entry, at, began, transaction, was_true: false };
         fill.was_true = is_true(&smmu.reference(), &self.memory, &fill);
         smmu.fills.filled(fill);
@@ -346,6 +347,17 @@ impl<M: Memory> Checker<M> {
     }
 }
 
+/// The transaction that an entry was made for: that of its origin, or the one that the SMMU looked
+/// ahead to. Address bits above 52 need not be translated.
+fn made_for(transaction: Transaction, entry: &TlbEntry) -> Transaction {
+    let elsewhere = (transaction.iova.0 ^ entry.input) << 12 >> 12 >> entry.size_log2 != 0;
+    if !elsewhere {
+        return transaction;
+    }
+    let access = Access { direction: Direction::Read, ..transaction.access };
+    Transaction { iova: Iova(entry.input), access, ..transaction }
+}
+
 /// Whether the tables say now what an entry says.
 fn is_true(reference: &Reference, memory: &impl Memory, fill: &Fill) -> bool {
     let made_by = fill.transaction.as_ref();
@@ -370,7 +382,7 @@ impl<M: Memory> Observer for Checker<M> {
                     smmu.in_flight.remove(&id);
                 }
             }
-            Observation::Filled { structure: Structure::MainTlb, number, entry, .. } => {
+            Observation::Filled { number, entry, .. } => {
                 self.filled(origin, number, entry);
             }
             Observation::Invalidated { scope, dropped, by } => {

@@ -19,6 +19,8 @@ use smmu_tables::{Walk, Walked};
 pub(crate) enum Purpose {
     /// An ordinary transaction.
     Untranslated,
+    /// The page behind one that an ordinary transaction had to be walked for; nobody waits for it.
+    Prefetch,
     /// An ATS Translated transaction.
     Translated,
     /// An ATS Translation Request.
@@ -65,6 +67,11 @@ impl Purpose {
     pub(crate) const fn is_untranslated(&self) -> bool {
         matches!(self, Self::Untranslated)
     }
+
+    /// What is found is for the port that asks.
+    pub(crate) const fn is_for_port(&self) -> bool {
+        matches!(self, Self::Untranslated | Self::Prefetch)
+    }
 }
 
 impl Translation {
@@ -74,6 +81,7 @@ impl Translation {
         let globals = &self.globals;
         match self.purpose {
             Purpose::Untranslated => None,
+            Purpose::Prefetch => Some(self.walk_ahead()),
             Purpose::PageResponse { .. } | Purpose::Lookup(_) if !globals.enabled => {
                 Some(Err(Refused::silent()))
             }
@@ -99,7 +107,10 @@ impl Translation {
         };
         let split = ste.eats == Eats::Split;
         match &mut self.purpose {
-            Purpose::Untranslated | Purpose::PageResponse { .. } | Purpose::Lookup(_) => None,
+            Purpose::Untranslated
+            | Purpose::Prefetch
+            | Purpose::PageResponse { .. }
+            | Purpose::Lookup(_) => None,
             _ if disabled => Some(Err(self.forbidden())),
             Purpose::Request(request) => {
                 request.split = split;
@@ -142,7 +153,7 @@ impl Translation {
         match self.purpose {
             Purpose::Untranslated => known,
             Purpose::Translated => globals.record_ats,
-            Purpose::PageResponse { .. } | Purpose::Lookup(_) => false,
+            Purpose::Prefetch | Purpose::PageResponse { .. } | Purpose::Lookup(_) => false,
             Purpose::Request(_) => known && globals.record_ats,
         }
     }
@@ -150,8 +161,10 @@ impl Translation {
     /// A fault of a walk. Of a request only an external abort can be recorded.
     #[cold]
     pub(super) fn walk_fault(&self, fault: Fault, regime: &Regime) -> Refused {
-        if !matches!(self.purpose, Purpose::Request(_) | Purpose::Lookup(_)) {
-            return Refused::by_policy(fault, regime, &self.transaction);
+        match self.purpose {
+            Purpose::Request(_) | Purpose::Lookup(_) => {}
+            Purpose::Prefetch => return Refused::silent(),
+            _ => return Refused::by_policy(fault, regime, &self.transaction),
         }
         let record = !matches!(fault, Fault::Stage(_)) && self.records(&fault);
         let access = access_of(&self.transaction, regime);

@@ -22,7 +22,8 @@ use smmu_bus::{
 };
 use smmu_cache::TlbShape;
 use smmu_device::{
-    HierarchySizes, Port, Progress, Smmu, SmmuConfig, StructureSizes, TranslationOutcome,
+    HierarchySizes, Port, Progress, Smmu, SmmuConfig, StructureSizes, Translation,
+    TranslationOutcome,
 };
 use smmu_tables::PageAllocator;
 use spaces::Spaces;
@@ -357,19 +358,30 @@ pub fn step_through<M: Memory, O: Observer>(
     transaction: &Transaction,
 ) -> TranslationOutcome {
     let mut translation = port.start(transaction);
+    let mut outcome = step_to_its_end(port, memory, &mut translation);
+    port.finish(&translation, &mut outcome);
+    if let Some(mut ahead) = port.prefetch(&translation) {
+        let _ = step_to_its_end(port, memory, &mut ahead);
+    }
+    outcome
+}
+
+fn step_to_its_end<M: Memory, O: Observer>(
+    port: &mut Port<O>,
+    memory: &M,
+    translation: &mut Translation,
+) -> TranslationOutcome {
     let mut answer = Answer::Start;
-    let mut outcome = loop {
+    loop {
         match translation.step(answer) {
             Step::Need(request) => {
                 let here = port.answer(&request);
                 answer = here.or_else(|| serve_memory(memory, &request)).expect("an answer");
             }
-            Step::Done(outcome) => break outcome,
+            Step::Done(outcome) => return outcome,
             Step::Wait(condition) => panic!("waits for {condition:?}"),
         }
-    };
-    port.finish(&translation, &mut outcome);
-    outcome
+    }
 }
 
 pub fn read(stream: u32, iova: u64) -> Transaction {

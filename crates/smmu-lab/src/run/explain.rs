@@ -111,6 +111,7 @@ fn line(
         Observation::Filled { structure, number, entry, .. } => {
             (2, format!("{structure}: kept as fill {number}: {}", shown(entry)))
         }
+        Observation::Promoted { number, .. } => (2, format!("µTLB: a copy of fill {number} kept")),
         Observation::WalkFilled { structure, number, .. } => {
             (2, format!("{structure}: kept as fill {number}"))
         }

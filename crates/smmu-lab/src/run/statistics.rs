@@ -301,6 +301,9 @@ impl Statistics {
             Observation::Filled { structure, evicted, .. } => {
                 filled(structures.entry(*structure).or_default(), evicted.is_some());
             }
+            Observation::Promoted { evicted, .. } => {
+                filled(structures.entry(Structure::MicroTlb).or_default(), *evicted);
+            }
             Observation::WalkFilled { structure, evicted, .. } => {
                 filled(structures.entry(*structure).or_default(), *evicted);
             }

@@ -7,8 +7,8 @@ use smmu_arch::registers::{PMCG_COUNTERS_MAX, VCMDQS_MAX, VINTF_STREAMS, VINTFS_
 
 use super::windows::{check_windows, overlap, range};
 use super::{
-    Blueprint, CacheBlueprint, MachineFile, Replacement, SetAssociative, Smmu, SmmuBlueprint, Tlb,
-    TlbBlueprint, WalkCache, unmodelled,
+    Blueprint, CacheBlueprint, MachineFile, MainTlb, Smmu, SmmuBlueprint, Tlb, TlbBlueprint,
+    WalkCache, unmodelled,
 };
 use crate::names::{check_copies, check_names};
 use crate::presets;
@@ -16,6 +16,8 @@ use crate::{Path, Problem};
 
 /// Most entries of a TLB.
 const TLB_ENTRIES_MAX: u32 = 1 << 20;
+/// Parts that larger entries may have.
+const SPLITS_MAX: usize = 2;
 const PAGE: u64 = 0x1000;
 
 impl MachineFile {
@@ -79,31 +81,32 @@ impl MachineFile {
         }
     }
 
-    /// `shape = "unbounded"` beside sizes: one of the two was not meant.
+    /// `shape = "unbounded"` beside sizes, of which one was not meant, and sizes that are none.
     fn check_shapes(&self, index: usize, path: &Path, problems: &mut Vec<Problem>) {
         let Some(smmu) = self.smmu.get(index) else { return };
-        let mut refuse = |path: Path| {
-            let what =
-                "an unbounded structure has no entries, ways, index, replacement or partitions";
-            problems.push(Problem::new(path, what, "remove them, or remove `shape`"));
-        };
         let walks = path.key("walk_cache");
         let tlbs = [
-            (path.key("tlb"), Some(smmu.tlb)),
-            (path.key("micro_tlb"), smmu.micro_tlb),
-            (path.key("ipa_tlb"), smmu.ipa_tlb),
+            (path.key("tlb"), Some(smmu.tlb.clone())),
+            (path.key("micro_tlb"), smmu.micro_tlb.clone()),
+            (path.key("ipa_tlb"), smmu.ipa_tlb.clone()),
             (walks.key("stage1"), smmu.walk_cache.stage1.as_ref().map(WalkCache::tlb)),
             (walks.key("stage2"), smmu.walk_cache.stage2.as_ref().map(WalkCache::tlb)),
         ];
         for (path, tlb) in tlbs {
-            let unbounded = |tlb: &Tlb| tlb.shape.is_some_and(super::Shape::is_unbounded);
-            if tlb.is_some_and(|tlb| unbounded(&tlb) && tlb.is_sized()) {
-                refuse(path.key("shape"));
+            let Some(tlb) = tlb else { continue };
+            if tlb.shape.is_some_and(super::Shape::is_unbounded) && tlb.is_sized() {
+                let what = "an unbounded structure has no entries, ways, index, replacement, \
+                            partitions, region or split";
+                let help = "remove them, or remove `shape`";
+                problems.push(Problem::new(path.key("shape"), what, help));
             }
+            check_sizes(&tlb, &path, problems);
         }
         for (key, cache) in [("ste_cache", smmu.ste_cache), ("cd_cache", smmu.cd_cache)] {
             if cache.shape.is_some() && cache.entries.is_some() {
-                refuse(path.key(key).key("shape"));
+                let what = "an unbounded cache has no entries";
+                let help = "remove them, or remove `shape`";
+                problems.push(Problem::new(path.key(key).key("shape"), what, help));
             }
         }
     }
@@ -123,11 +126,17 @@ impl MachineFile {
 
 fn check_structures(smmu: &SmmuBlueprint, path: &Path, problems: &mut Vec<Problem>) {
     let main: (&[&str], _) = (&["tlb"], smmu.tlb);
-    for (keys, structure) in std::iter::once(main).chain(smmu.hierarchy.structures()) {
+    let mut structures: Vec<_> = std::iter::once(main).chain(smmu.hierarchy.structures()).collect();
+    structures.dedup(); // the levels of a walk cache are mostly alike
+    for (keys, structure) in structures {
         if let TlbBlueprint::SetAssociative(sets) = structure {
             let path = keys.iter().fold(path.clone(), |path, key| path.key(key));
-            check_tlb(&sets, &path, problems);
+            sets.check(&path, problems);
         }
+    }
+    if smmu.hierarchy.main == MainTlb::None && smmu.hierarchy.micro_tlb.is_none() {
+        let what = "an SMMU without a main TLB needs a µTLB";
+        problems.push(Problem::new(path.key("main_tlb"), what, "add a table `micro_tlb`"));
     }
     for (key, cache) in [("ste_cache", smmu.ste_cache), ("cd_cache", smmu.cd_cache)] {
         if matches!(cache, CacheBlueprint::Entries(entries) if entries > TLB_ENTRIES_MAX) {
@@ -169,48 +178,25 @@ fn check_pmcg(smmu: &SmmuBlueprint, path: &Path, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_tlb(sets: &SetAssociative, path: &Path, problems: &mut Vec<Problem>) {
-    let SetAssociative { entries, ways, replacement, partitions, .. } = *sets;
-    let mut refuse = |key: &str, what: String, help: String| {
-        problems.push(Problem::new(path.key(key), what, help));
-    };
-    if entries == 0 || entries > TLB_ENTRIES_MAX {
-        let help = "choose 1 to 1048576, or `shape = \"unbounded\"`";
-        refuse("entries", format!("a TLB cannot have {entries} entries"), help.to_owned());
-    } else if ways > entries {
-        let what = format!("{ways} ways are more than the {entries} entries");
-        refuse("ways", what, "use 0 for a fully associative TLB".to_owned());
-    } else if ways != 0 && !entries.is_multiple_of(ways) {
-        let what = format!("{entries} entries cannot be divided into sets of {ways}");
-        refuse("ways", what, nearest_sizes(entries, ways));
-    } else if ways != 0 && !(entries / ways).is_power_of_two() {
-        let what = format!("{entries} entries in {ways} ways make {} sets", entries / ways);
-        refuse("entries", what, nearest_sizes(entries, ways));
-    } else {
-        let ways = if ways == 0 { entries } else { ways };
-        if partitions == 0 || !ways.is_multiple_of(partitions) {
-            let what = format!("{ways} ways cannot be divided into {partitions} partitions");
-            refuse("partitions", what, "choose a divisor of the ways, 1 for none".to_owned());
-        } else if replacement == Replacement::TreePlru && !is_tree(ways / partitions) {
-            let what = format!("tree-PLRU cannot choose among {} ways", ways / partitions);
-            let help = "use a power of two up to 64, or `replacement = \"lru\"`".to_owned();
-            refuse("replacement", what, help);
+/// Sizes in bytes that a structure goes by, and how many parts there are.
+fn check_sizes(tlb: &Tlb, path: &Path, problems: &mut Vec<Problem>) {
+    let region = tlb.region.iter().map(|size| ("region", *size));
+    let splits = tlb.split.iter().flatten().map(|part| ("split", part.from));
+    let sizes = tlb.sizes.iter().flatten().map(|size| ("sizes", *size));
+    for (key, size) in region.chain(splits).chain(sizes) {
+        if !size.0.is_power_of_two() || !(PAGE..=1 << 52).contains(&size.0) {
+            let what = format!("{size} is the size of no entry");
+            problems.push(Problem::new(path.key(key), what, "give a power of two from 4KiB on"));
         }
     }
-}
-
-const fn is_tree(ways: u32) -> bool {
-    ways.is_power_of_two() && ways <= 64
-}
-
-/// The sizes with a power of two of sets on both sides.
-fn nearest_sizes(entries: u32, ways: u32) -> String {
-    let below = 1 << (entries / ways).max(1).ilog2();
-    format!(
-        "the number of sets is a power of two: use {} or {} entries",
-        ways.saturating_mul(below),
-        ways.saturating_mul(below * 2)
-    )
+    if tlb.split.as_ref().is_some_and(|parts| parts.len() > SPLITS_MAX) {
+        let help = "split off two sizes at most";
+        problems.push(Problem::new(path.key("split"), "too many parts", help));
+    }
+    if tlb.sizes.as_ref().is_some_and(Vec::is_empty) {
+        let help = "name one size at least, or leave `sizes` out";
+        problems.push(Problem::new(path.key("sizes"), "no entry has no size", help));
+    }
 }
 
 fn check_identification(smmu: &SmmuBlueprint, path: &Path, problems: &mut Vec<Problem>) {

@@ -1,7 +1,11 @@
 //! What the structures of a machine file come to.
 
+use super::bytes::Bytes;
 use super::smmu::Smmu;
-use super::structures::{ConfigCache, Index, Replacement, Shape, Tlb, WalkCache};
+use super::structures::{
+    ConfigCache, Index, MainTlb, PartitionBy, Prefetch, Replacement, Shape, Tlb, WalkCache,
+};
+use smmu_arch::EntrySizes;
 
 /// A TLB, or a walk cache of one level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,21 +23,35 @@ pub enum TlbBlueprint {
 pub struct SetAssociative {
     /// Entries, 1 to 2^20.
     pub entries: u32,
-    /// Entries of a set; 0 for one set that holds all. `entries / ways` is a power of two.
+    /// Entries of a set; 0 for one set that holds all. They divide the entries.
     pub ways: u32,
     /// How the set is found.
     pub index: Index,
     /// Which entry of a full set goes.
     pub replacement: Replacement,
-    /// Parts that the ways are divided into, by VMID.
+    /// Parts by VMID.
     pub partitions: u32,
+    /// What the parts are made of.
+    pub partition_by: PartitionBy,
+    /// log2 of the bytes of input addresses that go into one set together.
+    pub region_log2: u8,
+    /// Sets of their own for larger entries: log2 of the bytes of the smallest, and entries.
+    pub split: [Option<(u8, u32)>; 2],
 }
 
 impl SetAssociative {
     /// This many entries and ways, indexed by page, round-robin, undivided.
     pub(crate) const fn new(entries: u32, ways: u32) -> Self {
-        let (index, replacement) = (Index::Page, Replacement::RoundRobin);
-        Self { entries, ways, index, replacement, partitions: 1 }
+        Self {
+            entries,
+            ways,
+            index: Index::Page,
+            replacement: Replacement::RoundRobin,
+            partitions: 1,
+            partition_by: PartitionBy::Ways,
+            region_log2: 12,
+            split: [None; 2],
+        }
     }
 }
 
@@ -51,6 +69,14 @@ pub enum CacheBlueprint {
 pub struct HierarchyBlueprint {
     /// µTLB of each port.
     pub micro_tlb: Option<TlbBlueprint>,
+    /// Sizes that its entries can have.
+    pub micro_sizes: EntrySizes,
+    /// Whose the main TLB is.
+    pub main: MainTlb,
+    /// Sizes that its entries can have.
+    pub main_sizes: EntrySizes,
+    /// What is walked for ahead.
+    pub prefetch: Prefetch,
     /// IPA TLB.
     pub ipa_tlb: Option<TlbBlueprint>,
     /// Walk caches of stage 1.
@@ -62,10 +88,8 @@ pub struct HierarchyBlueprint {
 /// The walk caches of a stage.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WalkCacheBlueprint {
-    /// Geometry of each level.
-    pub tlb: TlbBlueprint,
-    /// Whether level -1, 0, 1, 2 has one.
-    pub levels: [bool; 4],
+    /// That of level -1, 0, 1, 2.
+    pub levels: [Option<TlbBlueprint>; 4],
     /// Stage 1 uses them under stage 2 as well.
     pub nested: bool,
 }
@@ -75,6 +99,10 @@ impl HierarchyBlueprint {
     pub(crate) fn with(self, over: &Smmu) -> Self {
         Self {
             micro_tlb: optional_over(self.micro_tlb, MICRO_TLB, over.micro_tlb.as_ref()),
+            micro_sizes: sizes_over(self.micro_sizes, over.micro_tlb.as_ref()),
+            main: over.main_tlb.unwrap_or(self.main),
+            main_sizes: sizes_over(self.main_sizes, Some(&over.tlb)),
+            prefetch: over.prefetch.unwrap_or(self.prefetch),
             ipa_tlb: optional_over(self.ipa_tlb, WALK_CACHE, over.ipa_tlb.as_ref()),
             stage1: walk_cache_over(self.stage1, over.walk_cache.stage1.as_ref()),
             stage2: walk_cache_over(self.stage2, over.walk_cache.stage2.as_ref()),
@@ -85,14 +113,18 @@ impl HierarchyBlueprint {
     pub(crate) fn structures(
         &self,
     ) -> impl Iterator<Item = (&'static [&'static str], TlbBlueprint)> {
-        let walks = |cache: Option<WalkCacheBlueprint>| cache.map(|cache| cache.tlb);
-        let all: [(&[&str], _); 4] = [
-            (&["micro_tlb"], self.micro_tlb),
-            (&["ipa_tlb"], self.ipa_tlb),
-            (&["walk_cache", "stage1"], walks(self.stage1)),
-            (&["walk_cache", "stage2"], walks(self.stage2)),
-        ];
-        all.into_iter().filter_map(|(key, structure)| Some((key, structure?)))
+        let walks = |cache: Option<WalkCacheBlueprint>| {
+            cache.into_iter().flat_map(|cache| cache.levels).flatten()
+        };
+        let one = |key: &'static [&'static str], tlb: Option<TlbBlueprint>| {
+            tlb.into_iter().map(move |tlb| (key, tlb))
+        };
+        let (stage1, stage2): (&[&str], &[&str]) =
+            (&["walk_cache", "stage1"], &["walk_cache", "stage2"]);
+        one(&["micro_tlb"], self.micro_tlb)
+            .chain(one(&["ipa_tlb"], self.ipa_tlb))
+            .chain(walks(self.stage1).map(move |tlb| (stage1, tlb)))
+            .chain(walks(self.stage2).map(move |tlb| (stage2, tlb)))
     }
 }
 
@@ -119,14 +151,42 @@ fn walk_cache_over(
     over: Option<&WalkCache>,
 ) -> Option<WalkCacheBlueprint> {
     let Some(over) = over else { return under };
-    let tlb = optional_over(under.map(|under| under.tlb), WALK_CACHE, Some(&over.tlb()))?;
-    let levels = match (&over.levels, under) {
-        (Some(levels), _) => [-1, 0, 1, 2].map(|level| levels.contains(&level)),
-        (None, Some(under)) => under.levels,
-        (None, None) => [false, true, true, true],
+    let below = under.map_or([None; 4], |under| under.levels);
+    let named: Vec<i8> = match (&over.levels, under) {
+        (Some(levels), _) => levels.clone(),
+        (None, Some(_)) => {
+            LEVELS.into_iter().filter(|&level| below[place(level)].is_some()).collect()
+        }
+        (None, None) => vec![0, 1, 2],
     };
+    let mut levels = [None; 4];
+    for (index, &level) in named.iter().enumerate().filter(|(_, level)| LEVELS.contains(level)) {
+        let own = over.level_entries.as_ref().and_then(|entries| entries.get(index).copied());
+        let keys = Tlb { entries: own.or(over.entries), ..over.tlb() };
+        // A level that the preset lacks is as its others are.
+        let base = below[place(level)].or(below.into_iter().flatten().next());
+        levels[place(level)] = optional_over(base, WALK_CACHE, Some(&keys));
+    }
     let nested = over.nested.or(under.map(|under| under.nested)).unwrap_or(true);
-    Some(WalkCacheBlueprint { tlb, levels, nested })
+    levels.iter().any(Option::is_some).then_some(WalkCacheBlueprint { levels, nested })
+}
+
+/// Levels of table descriptors.
+const LEVELS: [i8; 4] = [-1, 0, 1, 2];
+
+const fn place(level: i8) -> usize {
+    (level + 1) as usize
+}
+
+/// Sizes of entries with the key of the file over them.
+fn sizes_over(under: EntrySizes, over: Option<&Tlb>) -> EntrySizes {
+    let Some(sizes) = over.and_then(|over| over.sizes.as_ref()) else { return under };
+    EntrySizes(sizes.iter().map(|size| size.0 >> 12).fold(0, |all, bit| all | bit))
+}
+
+/// log2 of a size, which is a power of two where nothing is wrong with the file.
+fn log2(size: Bytes) -> u8 {
+    size.0.max(1).ilog2() as u8
 }
 
 /// A TLB with the keys of the file over it.
@@ -147,6 +207,12 @@ pub(crate) fn tlb_over(under: TlbBlueprint, over: &Tlb) -> TlbBlueprint {
         index: over.index.unwrap_or(base.index),
         replacement: over.replacement.unwrap_or(base.replacement),
         partitions: over.partitions.unwrap_or(base.partitions),
+        partition_by: over.partition_by.unwrap_or(base.partition_by),
+        region_log2: over.region.map_or(base.region_log2, log2),
+        split: over.split.as_ref().map_or(base.split, |parts| {
+            let mut parts = parts.iter().map(|part| (log2(part.from), part.entries));
+            std::array::from_fn(|_| parts.next())
+        }),
     })
 }
 

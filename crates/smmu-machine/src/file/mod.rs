@@ -6,6 +6,7 @@
 mod blueprint;
 mod bytes;
 mod check;
+mod geometry;
 mod hierarchy;
 mod identification;
 mod smmu;
@@ -23,7 +24,8 @@ pub use hierarchy::{
 };
 pub use smmu::{Cmdqv, IdOverrides, Pmcg, Smmu};
 pub use structures::{
-    ConfigCache, ConfigCacheShape, Index, Replacement, Shape, Tlb, WalkCache, WalkCaches,
+    ConfigCache, ConfigCacheShape, Index, MainTlb, PartitionBy, Prefetch, Replacement, Shape,
+    Split, Tlb, WalkCache, WalkCaches,
 };
 pub use unmodelled::{Unmodelled, unmodelled};
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::structures::{ConfigCache, Tlb, WalkCaches};
+use super::structures::{ConfigCache, MainTlb, Prefetch, Tlb, WalkCaches};
 
 /// An SMMU. Whatever is not given comes from the preset.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
@@ -22,9 +22,13 @@ pub struct Smmu {
     pub id: IdOverrides,
     /// µTLB of each port. Without the table, or with `entries = 0`, there is none.
     pub micro_tlb: Option<Tlb>,
-    /// Main TLB, shared by all ports.
+    /// Main TLB.
     #[serde(default)]
     pub tlb: Tlb,
+    /// Whose the main TLB is. Default: the preset's.
+    pub main_tlb: Option<MainTlb>,
+    /// What is walked for without having been asked for. Default: the preset's.
+    pub prefetch: Option<Prefetch>,
     /// IPA TLB: leaf descriptors of stage 2 that nested walks have met. Without the table, or with
     /// `entries = 0`, there is none.
     pub ipa_tlb: Option<Tlb>,

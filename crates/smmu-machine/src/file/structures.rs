@@ -1,10 +1,11 @@
 //! The structures of an SMMU in the machine file: TLBs, walk caches, configuration caches.
 
+use super::bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// A TLB. What is not given comes from the preset.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tlb {
     /// Kind of structure. Default: `set-associative` where another key of this table is given,
@@ -12,16 +13,74 @@ pub struct Tlb {
     pub shape: Option<Shape>,
     /// Entries, 1 to 1048576. Default over an unbounded preset: 2048.
     pub entries: Option<u32>,
-    /// Entries of a set; 0 = all in one set (fully associative). `entries / ways` is a power of
-    /// two. Default over an unbounded preset: 4.
+    /// Entries of a set; 0 = all in one set (fully associative). They divide the entries. Default
+    /// over an unbounded preset: 4.
     pub ways: Option<u32>,
     /// How the set is found. Default over an unbounded preset: `page`.
     pub index: Option<Index>,
     /// Which entry of a full set goes. Default over an unbounded preset: `round-robin`.
     pub replacement: Option<Replacement>,
-    /// Parts that the ways are divided into; an entry goes into the part VMID modulo parts, and is
-    /// found in all. Divides the ways. Default over an unbounded preset: 1.
+    /// Parts that the structure is divided into; an entry goes into the part VMID modulo parts.
+    /// Default over an unbounded preset: 1.
     pub partitions: Option<u32>,
+    /// What the parts are made of. Default over an unbounded preset: `ways`.
+    pub partition_by: Option<PartitionBy>,
+    /// Bytes of input addresses that go into one set together, a power of two: entries that are
+    /// larger, and all of them where it is 4KiB, go by units of their own size. Default over an
+    /// unbounded preset: 4KiB.
+    pub region: Option<Bytes>,
+    /// Sets of their own for larger entries, beside `entries`; two parts at most, the smaller
+    /// first. Default over an unbounded preset: none.
+    pub split: Option<Vec<Split>>,
+    /// Sizes that an entry can have, powers of two from 4KiB on. A larger translation is held as
+    /// the piece around the address that was asked for, a smaller one not at all. Default over an
+    /// unbounded preset: every size. The IPA TLB holds descriptors, and has no such sizes.
+    pub sizes: Option<Vec<Bytes>>,
+}
+
+/// Sets of their own for large entries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Split {
+    /// Bytes of the smallest entry that goes there, a power of two.
+    pub from: Bytes,
+    /// Entries of these sets; the ways divide them.
+    pub entries: u32,
+}
+
+/// What partitions divide.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartitionBy {
+    /// The ways of each set. A look-up asks all of them.
+    #[default]
+    Ways,
+    /// The sets.
+    Sets,
+}
+
+/// Whose the main TLB is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MainTlb {
+    /// One for all ports.
+    #[default]
+    Shared,
+    /// Each port has one.
+    PerPort,
+    /// There is none: what a walk found goes into the port's µTLB.
+    None,
+}
+
+/// What the SMMU walks for without having been asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prefetch {
+    /// Nothing.
+    #[default]
+    None,
+    /// The page behind each that a transaction had to be walked for.
+    NextPage,
 }
 
 impl Tlb {
@@ -32,6 +91,9 @@ impl Tlb {
             || self.index.is_some()
             || self.replacement.is_some()
             || self.partitions.is_some()
+            || self.partition_by.is_some()
+            || self.region.is_some()
+            || self.split.is_some()
     }
 }
 
@@ -59,6 +121,8 @@ pub struct WalkCache {
     pub shape: Option<Shape>,
     /// Entries of each level. Default over a preset without: 64.
     pub entries: Option<u32>,
+    /// Entries of each of `levels`, in their order, where they differ.
+    pub level_entries: Option<Vec<u32>>,
     /// Entries of a set; 0 = all in one set. Default over a preset without: 4.
     pub ways: Option<u32>,
     /// How the set is found. Default over a preset without: `page`.
@@ -67,13 +131,27 @@ pub struct WalkCache {
     pub replacement: Option<Replacement>,
     /// See `tlb`. Default over a preset without: 1.
     pub partitions: Option<u32>,
+    /// See `tlb`. Default over a preset without: `ways`.
+    pub partition_by: Option<PartitionBy>,
 }
 
 impl WalkCache {
     /// The geometry of one level.
-    pub(super) const fn tlb(&self) -> Tlb {
-        let Self { shape, entries, ways, index, replacement, partitions, .. } = *self;
-        Tlb { shape, entries, ways, index, replacement, partitions }
+    pub(super) fn tlb(&self) -> Tlb {
+        let Self { shape, entries, ways, index, replacement, partitions, partition_by, .. } = *self;
+        let (region, split, sizes) = (None, None, None);
+        Tlb {
+            shape,
+            entries,
+            ways,
+            index,
+            replacement,
+            partitions,
+            partition_by,
+            region,
+            split,
+            sizes,
+        }
     }
 }
 

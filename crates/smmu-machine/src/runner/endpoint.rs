@@ -8,7 +8,7 @@ use super::schedule::{DmaId, Machine, Running, Slot, State};
 use crate::file::Blueprint;
 use smmu_arch::{AtcInv, StreamId, Transaction, TranslationCompletion, TranslationRequest};
 use smmu_bus::Answer;
-use smmu_device::{AtcOutcome, Translation, TranslationOutcome};
+use smmu_device::{AtcOutcome, Granted, Translation, TranslationOutcome};
 use smmu_master::{Atc, AtcDrain};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -43,6 +43,14 @@ pub(super) fn endpoints(blueprint: &Blueprint) -> Vec<Option<Endpoint>> {
 pub(super) enum Traffic {
     /// A transaction that the SMMU translates.
     Untranslated,
+    /// The page behind that of a transaction, which its master is told of afterwards: until then the
+    /// transaction is in flight, so that what is observed is told apart from that of the next one.
+    Prefetch {
+        /// The transaction.
+        behind: Transaction,
+        /// What its master will be told.
+        granted: Granted,
+    },
     /// An ATS Translation Request.
     Request,
     /// A transaction with an address that a request has given.

@@ -538,10 +538,20 @@ impl<L: Listener> Machine<L> {
         let port = &mut self.board.ports[device];
         match traffic {
             Traffic::Untranslated => port.finish(&translation, &mut outcome),
+            Traffic::Prefetch { behind, granted } => {
+                return self.answer_transaction(master, device, behind, Ok(granted));
+            }
             Traffic::Translated => port.finish_translated(&translation, &mut outcome),
             Traffic::Request => return self.requested(master, device, &translation, outcome),
         }
-        self.answer_transaction(master, device, *translation.transaction(), outcome);
+        let transaction = *translation.transaction();
+        match (port.prefetch(&translation), outcome) {
+            (Some(ahead), Ok(granted)) => {
+                let traffic = Traffic::Prefetch { behind: transaction, granted };
+                self.start_translation(master, device, ahead, traffic);
+            }
+            _ => self.answer_transaction(master, device, transaction, outcome),
+        }
     }
 
     /// A master learns what became of its transaction, unless that is still to be decided.

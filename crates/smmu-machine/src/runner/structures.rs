@@ -1,11 +1,9 @@
 //! The structures of a blueprint as the device takes them.
 
 use crate::file::{
-    CacheBlueprint, HierarchyBlueprint, Index, Replacement, SetAssociative, SmmuBlueprint,
-    TlbBlueprint, WalkCacheBlueprint,
+    CacheBlueprint, HierarchyBlueprint, MainTlb, Prefetch, SmmuBlueprint, TlbBlueprint,
+    WalkCacheBlueprint,
 };
-use smmu_cache::policy::PolicyKind;
-use smmu_cache::{IndexFunction, TlbGeometry, TlbShape};
 use smmu_device::{HierarchySizes, StructureSizes};
 
 /// The structures of an SMMU. The seed starts random replacement.
@@ -16,7 +14,7 @@ pub fn structure_sizes(drawn: &SmmuBlueprint, seed: u64) -> StructureSizes {
         CacheBlueprint::Entries(entries) => Some(entries),
     };
     StructureSizes {
-        tlb: shape(drawn.tlb, seed),
+        tlb: drawn.tlb.shape(seed),
         ste_cache: entries(drawn.ste_cache),
         cd_cache: entries(drawn.cd_cache),
         hierarchy: hierarchy(&drawn.hierarchy, seed),
@@ -24,47 +22,23 @@ pub fn structure_sizes(drawn: &SmmuBlueprint, seed: u64) -> StructureSizes {
 }
 
 fn hierarchy(drawn: &HierarchyBlueprint, seed: u64) -> HierarchySizes {
-    let shape = |drawn| shape(drawn, seed);
-    let levels = |cache: Option<WalkCacheBlueprint>| match cache {
-        None => [None; 4],
-        Some(cache) => cache.levels.map(|there| there.then(|| shape(cache.tlb))),
+    let shape = |drawn: TlbBlueprint| drawn.shape(seed);
+    let levels = |cache: Option<WalkCacheBlueprint>| {
+        cache.map_or([None; 4], |cache| cache.levels.map(|level| level.map(shape)))
     };
     HierarchySizes {
         micro_tlb: drawn.micro_tlb.map(shape),
+        micro_sizes: drawn.micro_sizes,
+        main: match drawn.main {
+            MainTlb::Shared => smmu_device::MainTlb::Shared,
+            MainTlb::PerPort => smmu_device::MainTlb::PerPort,
+            MainTlb::None => smmu_device::MainTlb::Absent,
+        },
+        main_sizes: drawn.main_sizes,
+        prefetch: drawn.prefetch == Prefetch::NextPage,
         ipa_tlb: drawn.ipa_tlb.map(shape),
         stage1: levels(drawn.stage1),
         stage2: levels(drawn.stage2),
         stage1_nested: drawn.stage1.is_some_and(|cache| cache.nested),
-    }
-}
-
-fn shape(drawn: TlbBlueprint, seed: u64) -> TlbShape {
-    match drawn {
-        TlbBlueprint::Unbounded => TlbShape::Unbounded,
-        TlbBlueprint::UnboundedByAsid => TlbShape::UnboundedByAsid,
-        TlbBlueprint::SetAssociative(sets) => geometry(&sets, seed).into(),
-    }
-}
-
-fn geometry(drawn: &SetAssociative, seed: u64) -> TlbGeometry {
-    TlbGeometry {
-        entries: drawn.entries,
-        ways: drawn.ways,
-        index: match drawn.index {
-            Index::Page => IndexFunction::Page,
-            Index::PageXorTags => IndexFunction::PageXorTags,
-            Index::Hash => IndexFunction::Hash,
-        },
-        replacement: match drawn.replacement {
-            Replacement::RoundRobin => PolicyKind::RoundRobin,
-            Replacement::RoundRobinPerCache => PolicyKind::RoundRobinPerCache,
-            Replacement::Lru => PolicyKind::Lru,
-            Replacement::Gem5Lru => PolicyKind::Gem5Lru,
-            Replacement::TreePlru => PolicyKind::TreePlru,
-            Replacement::Random => PolicyKind::Random { seed },
-            Replacement::Gem5Random => PolicyKind::Gem5Random { seed },
-            Replacement::Rrip => PolicyKind::Rrip,
-        },
-        partitions: drawn.partitions,
     }
 }
