@@ -144,6 +144,11 @@ fn structures_have_sizes_that_can_be_built() {
     check(&split(&["2MiB", "1GiB", "64KiB"]), "too many parts", "two sizes at most");
     let walks = "[[smmu]]\nname = 's'\n[smmu.walk_cache.stage1]\nentries = 13\n";
     check(walks, "m.toml:4:11: 13 entries cannot be divided into sets of 4", "12 or 16");
+    let levels = "[[smmu]]\nname = 's'\n[smmu.walk_cache.stage1]\nlevels = [1, 3]\n";
+    check(levels, "m.toml:4:10: level 3 has no table descriptors", "-1 to 2");
+    let sizes =
+        "[[smmu]]\nname = 's'\nwalk_cache.stage2 = { levels = [1], level_entries = [4, 8] }\n";
+    check(sizes, "2 sizes for 1 levels", "one for each level");
     let none = "[[smmu]]\nname = 's'\nmain_tlb = 'none'\n";
     check(none, "m.toml:3:12: an SMMU without a main TLB needs a µTLB", "micro_tlb");
 }

@@ -6,7 +6,7 @@ use super::iova;
 use super::objects::{Object, Objects};
 use crate::Errno;
 use crate::driver::{Env, VirtualSte};
-use crate::vfio::Call;
+use crate::vfio::{Call, Group};
 use smmu_arch::StreamId;
 
 /// The HWPT of a group.
@@ -67,7 +67,20 @@ impl Target {
         // Without a name neither CD invalidations nor events could be told apart.
         if named.is_none() && ste.translates() { Err(Errno::ENOENT) } else { Ok(named) }
     }
+
+    /// The same for every device of a group, as all of them move. One that is not bound has no name.
+    fn names(self, objects: &Objects, at: usize, group: &Group) -> Result<Vec<Named>, Errno> {
+        let members = objects.devices_of(at);
+        let translates = self.guest.is_some_and(|(ste, _)| ste.translates());
+        if translates && members.len() < group.device_count() {
+            return Err(Errno::ENOENT);
+        }
+        members.into_iter().map(|id| Ok((id, self.reports_to(objects, id)?))).collect()
+    }
 }
+
+/// A device, who is told of its events, and by which name.
+type Named = (u32, Option<(u32, StreamId)>);
 
 impl State {
     /// Whether any device uses a page table, directly or under a guest's stage 1.
@@ -130,7 +143,7 @@ fn attach_hwpt(call: Call<'_>, state: &mut State, device: u32, hwpt: u32) -> Res
     if state.attachments.get(&group).is_some_and(|attachment| !joins(attachment)) {
         return Err(Errno::EINVAL);
     }
-    let reports_to = target.reports_to(&state.objects, device)?;
+    let names = target.names(&state.objects, group, &call.groups[group])?;
     iova::check_msi_window(call.env, &state.objects, paging.ioas)?;
     let old = state.attachments.get(&group).map(|attachment| attachment.hwpt);
     if old != Some(hwpt) {
@@ -139,7 +152,9 @@ fn attach_hwpt(call: Call<'_>, state: &mut State, device: u32, hwpt: u32) -> Res
         relocate(call.env, &mut state.objects, streams, (from, target))?;
     }
     let devices = settle(state, group, device, hwpt);
-    state.objects.device_mut(device)?.reports_to = reports_to;
+    for (member, reports_to) in names {
+        state.objects.device_mut(member)?.reports_to = reports_to;
+    }
     if let Some(old) = old {
         devices.into_iter().for_each(|_| put(call, state, old));
     }
@@ -194,15 +209,18 @@ fn relocate(
 
 /// Detaches a device. With the last of its group the streams are blocked.
 pub(super) fn detach(call: Call<'_>, state: &mut State, device: u32) {
-    let Ok(known) = state.objects.device_mut(device) else { return };
-    known.reports_to = None;
-    let group = known.group;
+    let Ok(group) = state.objects.device(device).map(|known| known.group) else { return };
     let Some(attachment) = state.attachments.get_mut(&group) else { return };
     let Some(at) = attachment.devices.iter().position(|&other| other == device) else { return };
     attachment.devices.remove(at);
     let hwpt = attachment.hwpt;
     if attachment.devices.is_empty() {
         state.attachments.remove(&group);
+        for member in state.objects.devices_of(group) {
+            if let Ok(known) = state.objects.device_mut(member) {
+                known.reports_to = None;
+            }
+        }
         if let Ok(target) = Target::of(&state.objects, hwpt) {
             for &stream in &call.groups[group].streams {
                 target.detach(call.env, &mut state.objects, stream);

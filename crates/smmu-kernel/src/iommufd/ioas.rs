@@ -86,17 +86,17 @@ pub(super) fn copy(call: Call<'_>, state: &mut State, cmd: &mut IoasCopy) -> Res
     let fixed = (cmd.flags & MAP_FIXED_IOVA != 0).then_some(cmd.dst_iova);
     let first_user = pieces[0].user;
     let start = iova::place(call.env, state, cmd.dst_ioas_id, fixed, (first_user, cmd.length))?;
-    let mut iova = start;
+    let mut done = 0;
     for mut piece in pieces {
         let length = piece.length;
         piece.prot = prot;
-        if let Err(errno) = add(call, state, cmd.dst_ioas_id, iova, piece) {
-            if iova != start {
-                let _ = remove(call, state, cmd.dst_ioas_id, (start, iova - 1));
+        if let Err(errno) = add(call, state, cmd.dst_ioas_id, start + done, piece) {
+            if done != 0 {
+                let _ = remove(call, state, cmd.dst_ioas_id, (start, start + done - 1));
             }
             return Err(errno);
         }
-        iova += length;
+        done += length; // the last piece may end where the address space does
     }
     cmd.dst_iova = start;
     Ok(())

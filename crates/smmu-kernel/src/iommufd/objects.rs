@@ -17,7 +17,8 @@ pub(super) struct Device {
     /// Its own streams; its group may have more.
     pub(super) streams: Vec<StreamId>,
     pub(super) vdevice: Option<u32>,
-    /// Who is told of its events, and by which name: set while it is attached to a nested HWPT.
+    /// Who is told of its events, and by which name: set while its group is attached to a nested
+    /// HWPT.
     pub(super) reports_to: Option<(u32, StreamId)>,
 }
 
@@ -106,6 +107,15 @@ impl Objects {
             Some(Slot::Live { object, .. }) => Ok(object),
             Some(Slot::Tombstone) | None => Err(Errno::ENOENT),
         }
+    }
+
+    /// The devices of a group, by its index, that were bound.
+    pub(super) fn devices_of(&self, group: usize) -> Vec<u32> {
+        let live = self.0.iter().filter_map(|(&id, slot)| match slot {
+            Slot::Live { object: Object::Device(device), .. } => Some((id, device.group)),
+            _ => None,
+        });
+        live.filter(|&(_, of)| of == group).map(|(id, _)| id).collect()
     }
 
     /// One user more of an object that is there.

@@ -497,3 +497,23 @@ fn containers_live_beside() {
         Err(Errno::EBADFD)
     );
 }
+
+/// The last page of the 64-bit space, which a space without page tables has.
+#[test]
+fn a_copy_may_end_where_the_address_space_does() {
+    let bench = Bench::booted(IdRegisters::REFERENCE, Options::new(Personality::Upstream));
+    let desk = bench.desk();
+    let iommufd = Iommufd::open(&desk.process()).unwrap();
+    let ioas = iommufd.alloc_ioas().unwrap();
+    iommufd.map(ioas, 0, USER, 0x1000).unwrap();
+    let mut copy = api::IoasCopy {
+        flags: api::MAP_FIXED_IOVA | api::MAP_READABLE,
+        dst_ioas_id: ioas,
+        src_ioas_id: ioas,
+        length: 0x1000,
+        dst_iova: u64::MAX - 0xfff,
+        src_iova: 0,
+        ..api::IoasCopy::default()
+    };
+    assert_eq!(iommufd.ioctl(api::IOAS_COPY, &mut copy), Ok(()));
+}

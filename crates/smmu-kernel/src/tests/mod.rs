@@ -5,6 +5,7 @@ mod boot;
 mod host;
 mod iommufd;
 mod iommufd_close;
+mod iommufd_groups;
 mod iommufd_nesting;
 mod iommufd_random;
 mod lifecycle;

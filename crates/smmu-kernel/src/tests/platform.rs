@@ -204,22 +204,29 @@ pub(super) struct Desk<'b> {
 impl Bench {
     /// A machine whose SMMUs have these ID registers; device `n` is behind SMMU `behind[n]`.
     pub(super) fn new(ids: &[IdRegisters], behind: &[u8], options: Options) -> Self {
-        Self::with(ids, behind, false, options)
+        Self::with(ids, behind, false, |device| device, options)
     }
 
     /// One SMMU and one device, with ATS where `ats` says so.
     pub(super) fn with_ats(ids: IdRegisters, ats: bool, options: Options) -> Self {
-        Self::with(&[ids], &[0], ats, options)
+        Self::with(&[ids], &[0], ats, |device| device, options)
     }
 
-    fn with(ids: &[IdRegisters], behind: &[u8], ats: bool, options: Options) -> Self {
+    /// Device `n` is in group `1 + group(n)`.
+    fn with(
+        ids: &[IdRegisters],
+        behind: &[u8],
+        ats: bool,
+        group: impl Fn(u32) -> u32,
+        options: Options,
+    ) -> Self {
         let smmu = |index: usize| SmmuNode {
             id: SmmuId(index as u8),
             registers: Pa(FRAME + FRAME_BYTES * index as u64),
         };
         let device = |(index, &smmu): (usize, &u8)| DeviceNode {
             name: format!("nic{index}"),
-            group: index as u32 + 1,
+            group: 1 + group(index as u32),
             smmu: SmmuId(smmu),
             streams: vec![StreamId(0x100 * index as u32 + 8)],
             ats,
@@ -235,6 +242,13 @@ impl Bench {
     /// One SMMU with these ID registers and two devices, booted.
     pub(super) fn booted(ids: IdRegisters, options: Options) -> Self {
         let bench = Self::new(&[ids], &[0, 0], options);
+        bench.desk().boot();
+        bench
+    }
+
+    /// One SMMU, and two devices that are one group, booted.
+    pub(super) fn one_group(ids: IdRegisters, options: Options) -> Self {
+        let bench = Self::with(&[ids], &[0, 0], false, |_| 0, options);
         bench.desk().boot();
         bench
     }

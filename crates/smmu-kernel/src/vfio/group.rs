@@ -89,6 +89,11 @@ impl Group {
         })
     }
 
+    /// Devices in the group, bound or not.
+    pub(crate) fn device_count(&self) -> usize {
+        self.devices.len()
+    }
+
     /// Whether devices of the group may be used without its file.
     ///
     /// # Errors

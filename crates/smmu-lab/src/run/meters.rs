@@ -4,12 +4,12 @@ use super::RunError;
 use super::engine::Engine;
 use super::results::{
     DeviceResult, EvictionResult, ResidentResult, RunResult, SmmuResult, StructureResult,
-    VerdictResult, VmResult, hit_rate, jain_index,
+    VerdictResult, VmResult, WalkAccessResult, hit_rate, jain_index,
 };
 use super::statistics::{Counters, DeviceCounts, StructureCounts};
 use super::watch::Watch;
 use crate::scenario::{Expectation, Metric, Tag};
-use smmu_arch::{EntryKind, SmmuId, Structure};
+use smmu_arch::{EntryKind, SmmuId, Stage, Structure};
 use smmu_check::{Blame, Verdict};
 use smmu_device::Resident;
 use smmu_machine::Machine;
@@ -223,10 +223,7 @@ impl Engine {
     pub(super) fn results(mut self) -> RunResult {
         let found = self.found();
         let counters = self.machine.listener().with(|watch| watch.statistics.counters().clone());
-        let (checked, stale_allowed) = self.machine.listener().with(|watch| {
-            let counters = watch.checker.counters();
-            (counters.translations + counters.refusals, counters.stale_legal)
-        });
+        let judged = self.machine.listener().with(|watch| *watch.checker.counters());
         let vms = self.vm_results(&counters, &found);
         RunResult {
             variant: self.run.variant.clone(),
@@ -238,8 +235,9 @@ impl Engine {
             evictions: self.eviction_results(&counters),
             verdicts: self.verdict_results(),
             verdicts_expected: self.run.scenario.expect.contains_key(&Metric::Verdicts),
-            checked,
-            stale_allowed,
+            checked: judged.translations + judged.refusals,
+            stale_allowed: judged.stale_legal,
+            dropped_needlessly: judged.dropped_needlessly,
             time_ns: self.machine.time_ns(),
             trace: self.machine.listener().with(Watch::take_trace),
             failures: std::mem::take(&mut self.failures),
@@ -284,16 +282,28 @@ impl Engine {
     }
 
     fn smmu_results(&self, counters: &Counters) -> Vec<SmmuResult> {
-        let smmus = self.run.machine.smmus.iter().enumerate();
+        let smmus = (0..).zip(&self.run.machine.smmus).enumerate();
         let none = Vec::new();
+        let of = |id: u8| {
+            let id = SmmuId(id);
+            self.machine.listener().with(|watch| {
+                let seen = &watch.occupancy;
+                (seen.timeline(id), seen.working_sets(id), seen.blast(id))
+            })
+        };
         smmus
-            .map(|(index, smmu)| SmmuResult {
+            .map(|(index, (id, smmu))| (index, smmu, of(id)))
+            .map(|(index, smmu, (timeline, working_sets, blast))| SmmuResult {
                 name: smmu.name.clone(),
                 preset: smmu.preset.to_owned(),
                 counts: counters.smmus[index],
                 structures: structure_results(&counters.structures[index]),
                 pmcg: smmu.pmcg_registers(index),
                 resident: resident_results(self.fullest.smmus.get(index).unwrap_or(&none)),
+                walk_accesses: walk_results(counters, index),
+                timeline,
+                working_sets,
+                blast,
             })
             .collect()
     }
@@ -341,6 +351,17 @@ fn structure_results(counts: &BTreeMap<Structure, StructureCounts>) -> Vec<Struc
         counts,
     };
     counts.iter().map(result).collect()
+}
+
+fn walk_results(counters: &Counters, smmu: usize) -> Vec<WalkAccessResult> {
+    let misses = counters.smmus[smmu].tlb_misses;
+    let result = |(&(stage, level), &accesses): (&(Stage, i8), &u64)| WalkAccessResult {
+        stage: if stage == Stage::Stage1 { 1 } else { 2 },
+        level,
+        accesses,
+        per_miss: (misses > 0).then(|| accesses as f64 / misses as f64),
+    };
+    counters.walk_accesses[smmu].iter().map(result).collect()
 }
 
 fn resident_results(resident: &[Resident]) -> Vec<ResidentResult> {

@@ -9,6 +9,7 @@ mod explain;
 mod guest;
 mod host;
 mod meters;
+mod occupancy;
 mod results;
 mod statistics;
 mod stats_text;
@@ -18,9 +19,10 @@ mod traffic;
 mod watch;
 
 pub use explain::{Explanation, Line, Question, explain};
+pub use occupancy::{Blast, Held, Occupant, Sample, Tags, WINDOW, WorkingSet};
 pub use results::{
     DeviceResult, EvictionResult, Failure, ResidentResult, Results, RunResult, SmmuResult,
-    StructureResult, VerdictResult, VmResult, hit_rate, jain_index,
+    StructureResult, VerdictResult, VmResult, WalkAccessResult, hit_rate, jain_index,
 };
 pub use statistics::{Counters, DeviceCounts, SmmuCounts, Statistics, StructureCounts, VmCounts};
 pub use stats_text::StatsText;

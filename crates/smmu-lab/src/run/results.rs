@@ -1,5 +1,6 @@
 //! What a run came to, as data: the source of the table, the JSON and the page.
 
+use super::occupancy::{Blast, Sample, WorkingSet};
 use super::statistics::{DeviceCounts, SmmuCounts, StructureCounts, VmCounts};
 use serde::Serialize;
 use smmu_arch::{Stage, Structure};
@@ -48,6 +49,8 @@ pub struct RunResult {
     pub checked: u64,
     /// Stale uses that were legal: software had not been told that the translation is over.
     pub stale_allowed: u64,
+    /// Entries dropped by invalidations that the tables still allowed.
+    pub dropped_needlessly: u64,
     /// Expectations that did not hold.
     pub failures: Vec<Failure>,
     /// Virtual nanoseconds that passed: waits of the driver only, since nothing else takes time
@@ -104,6 +107,27 @@ pub struct SmmuResult {
     pub pmcg: u64,
     /// Entries of the main TLB at its fullest moment between two steps, by tags.
     pub resident: Vec<ResidentResult>,
+    /// Accesses to translation tables, by stage and level.
+    pub walk_accesses: Vec<WalkAccessResult>,
+    /// Who held the entries of the main TLB over time, and who took them; at most 257 samples.
+    pub timeline: Vec<Sample>,
+    /// Pages that address spaces touch in a window.
+    pub working_sets: Vec<WorkingSet>,
+    /// What invalidations took away.
+    pub blast: Blast,
+}
+
+/// Accesses to the descriptors of one level.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct WalkAccessResult {
+    /// Stage, 1 or 2.
+    pub stage: u8,
+    /// Level, -1 to 3.
+    pub level: i8,
+    /// Accesses.
+    pub accesses: u64,
+    /// For each miss of the TLB; `None` where there was none.
+    pub per_miss: Option<f64>,
 }
 
 /// Entries that one VM lost to the fills of one VM.

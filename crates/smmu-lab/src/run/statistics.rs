@@ -2,9 +2,15 @@
 
 use rustc_hash::FxHashMap;
 use serde::Serialize;
-use smmu_arch::{ConfigKey, Invalidation, Observation, Origin, PortId, SmmuId, Structure, Why};
-use smmu_machine::{Blueprint, Listener, device_ports};
-use std::collections::BTreeMap;
+use smmu_arch::{
+    ConfigKey, Invalidation, Observation, Origin, PortId, SmmuId, Stage, Structure, Why,
+};
+use smmu_machine::file::MainTlb;
+use smmu_machine::{Blueprint, Listener, SmmuBlueprint, device_ports};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Fills that are remembered after their entries have left the main TLB.
+const LEFT_MAX: usize = 1 << 16;
 
 /// What one device did, and what it cost.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
@@ -13,13 +19,14 @@ pub struct DeviceCounts {
     pub dma: u64,
     /// Transactions that were refused.
     pub aborts: u64,
-    /// Look-ups of the main TLB that hit.
+    /// Look-ups that hit: of the µTLB, or of the main TLB behind it.
     pub hits: u64,
     /// Of which on an entry that another device of the same VM filled.
     pub shared_hits: u64,
     /// Of which on an entry that a device of another VM filled.
     pub cross_vm_hits: u64,
-    /// Look-ups of the main TLB that missed; each starts a walk.
+    /// Look-ups of the last TLB that missed, which is the main one where there is one; each starts
+    /// a walk.
     pub misses: u64,
     /// Translation table descriptors fetched.
     pub fetches: u64,
@@ -119,6 +126,8 @@ pub struct Counters {
     pub vms: Vec<VmCounts>,
     /// Entries of the main TLBs that a VM lost to a VM: whose, and to whom.
     pub evictions: BTreeMap<(usize, usize), u64>,
+    /// By SMMU: translation table descriptors fetched, by stage and level.
+    pub walk_accesses: Vec<BTreeMap<(Stage, i8), u64>>,
 }
 
 /// Reads observations into [`Counters`].
@@ -130,8 +139,19 @@ pub struct Statistics {
     vm_of: Vec<Option<usize>>,
     /// Device that made a fill, by SMMU and number of the fill.
     filled_by: FxHashMap<(SmmuId, u64), u32>,
+    /// Fills whose entries have left the main TLB; copies may be in µTLBs still.
+    left: VecDeque<(SmmuId, u64)>,
+    /// Where a miss leads to a walk, by SMMU.
+    last_tlb: Vec<Structure>,
     /// VM for which the driver acts now.
     acting: Option<usize>,
+}
+
+fn last_tlb(smmu: &SmmuBlueprint) -> Structure {
+    match smmu.hierarchy.main {
+        MainTlb::None => Structure::MicroTlb,
+        MainTlb::Shared | MainTlb::PerPort => Structure::MainTlb,
+    }
 }
 
 impl Statistics {
@@ -150,11 +170,14 @@ impl Statistics {
                 structures: vec![BTreeMap::new(); blueprint.smmus.len()],
                 vms: vec![VmCounts::default(); vms],
                 evictions: BTreeMap::new(),
+                walk_accesses: vec![BTreeMap::new(); blueprint.smmus.len()],
             },
             device_of: ports.map(|(device, place)| (place, device)).collect(),
             stream_of: streams.collect(),
             vm_of,
             filled_by: FxHashMap::default(),
+            left: VecDeque::new(),
+            last_tlb: blueprint.smmus.iter().map(last_tlb).collect(),
             acting: None,
         }
     }
@@ -188,6 +211,7 @@ impl Statistics {
     }
 
     fn of_device(&mut self, origin: &Origin, device: usize, observation: &Observation) {
+        let last = self.last_tlb.get(usize::from(origin.smmu.0)).copied();
         let counts = &mut self.counters.devices[device];
         match observation {
             Observation::Began(_) => counts.dma += 1,
@@ -196,7 +220,7 @@ impl Statistics {
                 counts.dma += 1;
                 counts.aborts += u64::from(output.is_none());
             }
-            Observation::LookedUp { structure: Structure::MainTlb, hit: None, .. } => {
+            Observation::LookedUp { structure, hit: None, .. } if Some(*structure) == last => {
                 counts.misses += 1;
             }
             Observation::LookedUp {
@@ -209,7 +233,7 @@ impl Statistics {
                 why if why.is_configuration() => counts.config_fetches += 1,
                 _ => {}
             },
-            Observation::Filled { structure: Structure::MainTlb, number, evicted, .. } => {
+            Observation::Filled { number, evicted, .. } => {
                 self.filled_by.insert((origin.smmu, *number), device as u32);
                 if let Some(evicted) = evicted {
                     self.evicted(origin, device, *evicted);
@@ -221,7 +245,14 @@ impl Statistics {
 
     /// The entry of a fill had to leave for one of `device`.
     fn evicted(&mut self, origin: &Origin, device: usize, number: u64) {
-        let victim = self.filled_by.remove(&(origin.smmu, number));
+        let name = (origin.smmu, number);
+        let victim = self.filled_by.get(&name).copied();
+        self.left.push_back(name);
+        if self.left.len() > LEFT_MAX
+            && let Some(forgotten) = self.left.pop_front()
+        {
+            self.filled_by.remove(&forgotten);
+        }
         let vm = |device: usize| self.vm_of.get(device).copied().flatten();
         if let (Some(of), Some(by)) = (victim.and_then(|it| vm(it as usize)), vm(device)) {
             *self.counters.evictions.entry((of, by)).or_default() += 1;
@@ -229,7 +260,9 @@ impl Statistics {
     }
 
     fn of_smmu(&mut self, origin: &Origin, observation: &Observation) {
-        let Some(counts) = self.counters.smmus.get_mut(usize::from(origin.smmu.0)) else { return };
+        let index = usize::from(origin.smmu.0);
+        let Some(counts) = self.counters.smmus.get_mut(index) else { return };
+        let last = self.last_tlb.get(index).copied();
         match observation {
             Observation::Synchronised(_) => {
                 counts.commands += 1;
@@ -255,15 +288,20 @@ impl Statistics {
             }
             Observation::EventLost(_) => counts.events_lost += 1,
             Observation::FillOvertaken { .. } => counts.overtaken += 1,
-            Observation::Filled { structure: Structure::MainTlb, evicted, .. } => {
+            Observation::Filled { evicted, .. } => {
                 counts.evicted += u64::from(evicted.is_some());
             }
             Observation::Began(_) => counts.transactions += 1,
-            Observation::LookedUp { structure: Structure::MainTlb, hit: None, .. } => {
+            Observation::LookedUp { structure, hit: None, .. } if Some(*structure) == last => {
                 counts.tlb_misses += 1;
             }
             Observation::ConfigLookedUp { hit: false, .. } => counts.config_misses += 1,
-            Observation::Fetched { why, .. } if why.is_walk() => counts.fetches += 1,
+            Observation::Fetched { why, .. } if why.is_walk() => {
+                counts.fetches += 1;
+                if let Why::Descriptor { stage, level, .. } = *why {
+                    *self.counters.walk_accesses[index].entry((stage, level)).or_default() += 1;
+                }
+            }
             Observation::Fetched { why, .. } if why.is_configuration() => {
                 counts.config_fetches += 1;
             }

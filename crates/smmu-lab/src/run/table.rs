@@ -1,9 +1,10 @@
 //! The table that a person reads.
 
+use super::occupancy::{Blast, Tags, WINDOW, WorkingSet};
 use super::results::{
     DeviceResult, EvictionResult, ResidentResult, Results, RunResult, SmmuResult, VmResult,
 };
-use super::results::{VerdictResult, hit_rate};
+use super::results::{VerdictResult, WalkAccessResult, hit_rate};
 use super::statistics::DeviceCounts;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use std::fmt::Write;
@@ -109,6 +110,33 @@ fn of_smmu(out: &mut String, smmu: &SmmuResult) {
         return;
     }
     list(out, "main TLB at its fullest:", &smmu.resident);
+    if smmu.walk_accesses.iter().any(|level| level.per_miss.is_some()) {
+        list(out, "walk accesses a miss:", &smmu.walk_accesses);
+    }
+    list(out, &format!("pages touched in {WINDOW} transactions:"), &smmu.working_sets);
+    let Blast { entries, refilled, largest } = smmu.blast;
+    if entries > 0 {
+        let _ = writeln!(
+            out,
+            "invalidations took {entries} translations, {largest} at most at once; {refilled} of \
+             them came back unchanged"
+        );
+    }
+}
+
+impl std::fmt::Display for WalkAccessResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { stage, level, per_miss, .. } = self;
+        write!(f, "stage {stage} level {level} {:.2}", per_miss.unwrap_or_default())
+    }
+}
+
+impl std::fmt::Display for WorkingSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { tags: Tags { vmid, asid }, mean_pages, max_pages, .. } = self;
+        let asid = asid.map_or(String::new(), |asid| format!(", ASID {asid}"));
+        write!(f, "VMID {vmid}{asid}: {mean_pages:.0}, {max_pages} at most")
+    }
 }
 
 impl std::fmt::Display for ResidentResult {

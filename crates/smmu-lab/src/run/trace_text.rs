@@ -3,7 +3,7 @@
 
 use smmu_arch::{
     AddressSpace, AsidMatch, Command, ConfigKey, Event, Invalidation, Observation, Path, Stages,
-    Structure, TlbEntry, TlbScope, Transaction, TransactionId, VmidMatch, Why,
+    Structure, TlbEntry, TlbScope, Transaction, VmidMatch, Why,
 };
 use std::fmt::Write;
 
@@ -23,8 +23,6 @@ pub(super) struct TraceWriter {
     text: String,
     lookups: Tally,
     configurations: Tally,
-    /// StreamID of the transaction that was last seen, for what its walk fetches.
-    last: Option<(TransactionId, u32)>,
 }
 
 /// Hits and misses so far, as QEMU prints them behind each look-up.
@@ -48,17 +46,14 @@ impl TraceWriter {
             TraceText::Csv => "sid,ssid,vmid,asid,iova,rw\n".to_owned(),
         };
         let (lookups, configurations) = Default::default();
-        Self { form, text, lookups, configurations, last: None }
+        Self { form, text, lookups, configurations }
     }
 
     pub(super) fn take(&mut self) -> String {
         std::mem::take(&mut self.text)
     }
 
-    pub(super) fn observe(&mut self, origin: &smmu_arch::Origin, observation: &Observation) {
-        if let (Observation::Began(transaction), Some(id)) = (observation, origin.transaction) {
-            self.last = Some((id, transaction.stream.0));
-        }
+    pub(super) fn observe(&mut self, observation: &Observation) {
         match self.form {
             TraceText::Qemu => self.qemu(observation),
             TraceText::Csv => self.csv(observation),

@@ -1,5 +1,6 @@
 //! Who watches a run: the counters, and the checker.
 
+use super::occupancy::Occupancy;
 use super::statistics::Statistics;
 use super::trace_text::TraceWriter;
 use smmu_arch::{Observation, Origin, Pa, Promise, SmmuId, StreamId};
@@ -12,6 +13,7 @@ use std::rc::Rc;
 #[derive(Debug)]
 pub(super) struct Watch {
     pub(super) statistics: Statistics,
+    pub(super) occupancy: Occupancy,
     pub(super) checker: Checker<Rc<Ram>>,
     /// Observations as they come, while somebody wants to see them.
     pub(super) tape: Option<Vec<(Origin, Observation)>>,
@@ -39,6 +41,7 @@ impl Watch {
         }
         Self {
             statistics: Statistics::new(blueprint, vm_of, vms),
+            occupancy: Occupancy::default(),
             checker,
             tape: None,
             writer: None,
@@ -56,12 +59,13 @@ impl Watch {
 impl Listener for Watch {
     fn observe(&mut self, origin: &Origin, observation: &Observation) {
         self.statistics.observe(origin, observation);
+        self.occupancy.observe(origin, observation);
         self.checker.observe(origin, observation);
         if let Some(tape) = &mut self.tape {
             tape.push((*origin, *observation));
         }
         if let Some(writer) = &mut self.writer {
-            writer.observe(origin, observation);
+            writer.observe(observation);
         }
     }
 

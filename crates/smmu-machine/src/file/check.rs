@@ -102,6 +102,10 @@ impl MachineFile {
             }
             check_sizes(&tlb, &path, problems);
         }
+        let caches = [("stage1", &smmu.walk_cache.stage1), ("stage2", &smmu.walk_cache.stage2)];
+        for (key, cache) in caches {
+            check_levels(cache.as_ref(), &walks.key(key), problems);
+        }
         for (key, cache) in [("ste_cache", smmu.ste_cache), ("cd_cache", smmu.cd_cache)] {
             if cache.shape.is_some() && cache.entries.is_some() {
                 let what = "an unbounded cache has no entries";
@@ -175,6 +179,21 @@ fn check_pmcg(smmu: &SmmuBlueprint, path: &Path, problems: &mut Vec<Problem>) {
     if !(32..=64).contains(&pmcg.counter_bits) {
         let what = format!("a counter cannot have {} bits", pmcg.counter_bits);
         problems.push(Problem::new(path.key("counter_bits"), what, "choose 32 to 64"));
+    }
+}
+
+/// Levels of table descriptors, and as many sizes as levels.
+fn check_levels(cache: Option<&WalkCache>, path: &Path, problems: &mut Vec<Problem>) {
+    let Some(cache) = cache else { return };
+    let levels = cache.levels.iter().flatten();
+    if let Some(level) = levels.into_iter().find(|level| !(-1..=2).contains(*level)) {
+        let what = format!("level {level} has no table descriptors");
+        problems.push(Problem::new(path.key("levels"), what, "levels are -1 to 2"));
+    }
+    let (Some(sizes), Some(levels)) = (&cache.level_entries, &cache.levels) else { return };
+    if sizes.len() != levels.len() {
+        let what = format!("{} sizes for {} levels", sizes.len(), levels.len());
+        problems.push(Problem::new(path.key("level_entries"), what, "give one for each level"));
     }
 }
 

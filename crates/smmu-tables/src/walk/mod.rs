@@ -1,8 +1,7 @@
 //! The translation table walk, one descriptor at a time.
 //!
 //! Architecture: IHI 0070, sections "Translation procedure", "Fault priority" and "TLB tagging";
-//! DDI 0487, "VMSAv8-64 translation process". 52-bit addresses in 4K and 16K tables and 32-bit
-//! tables are not built in.
+//! DDI 0487, "VMSAv8-64 translation process". 32-bit tables are not built in.
 //!
 //! A nested walk has one read in flight at any time. Before a stage 1 descriptor is read, its
 //! address, an IPA, goes through stage 2 as a data read of class TT; the output of stage 1 goes
