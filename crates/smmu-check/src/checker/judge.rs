@@ -19,6 +19,9 @@ use rustc_hash::FxHashMap;
 use smmu_arch::{AddressSpace, EntryKind, Pa, Path, Promise, SmmuId, StreamId, Transaction};
 use smmu_bus::Memory;
 
+/// Who a stream belongs to.
+pub(super) type Owners = FxHashMap<(SmmuId, StreamId), u32>;
+
 /// The transaction of a use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Case {
@@ -72,7 +75,7 @@ pub(super) struct Judge<'a, M> {
     /// What the tables say now.
     pub now: &'a Ruling,
     /// Who a stream belongs to, where that was told.
-    pub owners: &'a FxHashMap<(SmmuId, StreamId), u32>,
+    pub owners: &'a Owners,
 }
 
 /// How a transaction was let through.
@@ -105,6 +108,10 @@ impl<M: Memory> Judge<'_, M> {
         }
         if let Some(charge) = self.way_to_tags(passed) {
             charges.push(charge);
+        } else if passed.path == Path::Walk {
+            for (fill, state) in &self.partners_walks(passed, &explainer) {
+                charges.push(self.foreign(state, passed, fill, &own)?);
+            }
         } else if let Some(fill) = passed.fill
             && let Some(filler) = fill.transaction
         {
@@ -124,6 +131,30 @@ impl<M: Memory> Judge<'_, M> {
                 None => self.unexplained(passed.space),
             },
         }
+    }
+
+    /// A walk may have gone on from a table descriptor that an SMMU remembers under the tags: where
+    /// another stream of the same owner bears them, from one of its tables. What that table says is
+    /// as good as an entry that was made for it just now.
+    fn partners_walks(
+        &self,
+        passed: &Passed<'_>,
+        explainer: &Explainer<'_, M>,
+    ) -> Vec<(Fill, State)> {
+        let partners = partners(self.owners, self.id, self.case.transaction.stream);
+        let walked = |stream: StreamId| {
+            let transaction = Transaction { stream, ..self.case.transaction };
+            let states = explainer.states(&transaction, |ruling| {
+                ruling.allowed.output() == Some(passed.output) && same_tags(ruling, passed)
+            });
+            states.into_iter().filter_map(move |state| {
+                let entry = translation(&state.ruling)?.entry();
+                let (at, began) = (self.case.at, self.case.began);
+                let (transaction, was_true) = (Some(transaction), true);
+                Some((Fill { number: 0, entry, at, began, transaction, was_true }, state))
+            })
+        };
+        partners.into_iter().flat_map(walked).collect()
     }
 
     pub(super) fn explainer(&self) -> Explainer<'_, M> {
@@ -327,6 +358,16 @@ impl<M: Memory> Judge<'_, M> {
     pub(super) fn may_remember(&self, what: &Remembered, since: Moment) -> bool {
         self.smmu.commands.complete(what, since, self.case.began).is_none()
     }
+}
+
+/// The other streams of the owner of a stream.
+pub(super) fn partners(owners: &Owners, smmu: SmmuId, stream: StreamId) -> Vec<StreamId> {
+    let Some(owner) = owners.get(&(smmu, stream)) else { return Vec::new() };
+    let alike = owners.iter().filter(|&(_, of)| of == owner).map(|(&name, _)| name);
+    let others = alike.filter(|&(of, other)| of == smmu && other != stream);
+    let mut others: Vec<StreamId> = others.map(|(_, other)| other).collect();
+    others.sort_unstable();
+    others
 }
 
 /// What an entry was made from that was stale already.

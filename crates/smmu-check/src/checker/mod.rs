@@ -22,9 +22,10 @@ pub use verdict::{Blame, Cause, Changed, Done, Entry, Seen, Verdict};
 
 use crate::reference::{Allowed, Globals, Reference, Ruling};
 use commands::Effect;
+use explain::{Explainer, State};
 use fills::Fill;
 use history::History;
-use judge::{Case, Charge, Judge, Passed, says};
+use judge::{Case, Charge, Judge, Owners, Passed, partners, says};
 use promises::Promises;
 use rustc_hash::FxHashMap;
 use smmu::{Begun, Smmu};
@@ -111,7 +112,7 @@ pub struct Checker<M> {
     history: History,
     promises: Promises,
     smmus: BTreeMap<SmmuId, Smmu>,
-    owners: FxHashMap<(SmmuId, StreamId), u32>,
+    owners: Owners,
     verdicts: Vec<Verdict>,
     alike: FxHashMap<Alike, usize>,
     counters: Counters,
@@ -215,6 +216,16 @@ impl<M: Memory> Checker<M> {
         let transaction = begun.map(|b| made_for(b.transaction, &entry));
         let mut fill = Fill { number, entry, at, began, transaction, was_true: false };
         fill.was_true = is_true(&smmu.reference(), &self.memory, &fill);
+        if let Some(own) = transaction.filter(|_| !fill.was_true) {
+            let explainer = Explainer {
+                memory: &self.memory,
+                history: &self.history,
+                features: &smmu.features,
+                globals: &smmu.globals,
+            };
+            let partners = partners(&self.owners, origin.smmu, own.stream);
+            fill = theirs(&fill, own, &partners, &explainer).unwrap_or(fill);
+        }
         smmu.fills.filled(fill);
     }
 
@@ -356,6 +367,23 @@ fn made_for(transaction: Transaction, entry: &TlbEntry) -> Transaction {
     }
     let access = Access { direction: Direction::Read, ..transaction.access };
     Transaction { iova: Iova(entry.input), access, ..transaction }
+}
+
+/// An entry that was made by way of a table descriptor of a partner's, which was remembered under
+/// their common tags, is the partner's: its table said so at some moment of the walk.
+fn theirs<M: Memory>(
+    fill: &Fill,
+    own: Transaction,
+    partners: &[StreamId],
+    explainer: &Explainer<'_, M>,
+) -> Option<Fill> {
+    partners.iter().find_map(|&stream| {
+        let transaction = Transaction { stream, ..own };
+        let states = explainer.states(&transaction, |ruling| says(ruling, fill));
+        let lately = |state: &State| state.changes.iter().all(|(_, of)| of.at() > fill.began);
+        let was_true = states.iter().any(lately);
+        was_true.then_some(Fill { transaction: Some(transaction), was_true, ..*fill })
+    })
 }
 
 /// Whether the tables say now what an entry says.

@@ -53,6 +53,8 @@ pub(crate) struct Domain {
     nest_parent: bool,
     /// A stream that is just being moved from one guest's entry to another stands here twice.
     streams: Vec<StreamId>,
+    /// Its table may be remembered under a VMID that others use as well.
+    remembered: bool,
 }
 
 impl Domain {
@@ -97,8 +99,9 @@ impl Domain {
             }
         };
         let number = env.driver.number_domain();
-        let streams = Vec::new();
-        Ok(Self { number, smmu: smmu.id, tag, ownership, table, nest_parent, streams })
+        let (streams, remembered) = (Vec::new(), false);
+        let smmu = smmu.id;
+        Ok(Self { number, smmu, tag, ownership, table, nest_parent, streams, remembered })
     }
 
     /// SMMU of the domain.
@@ -173,6 +176,7 @@ impl Domain {
             // From here on an unmap sends its TLBI, before the first translation can be made.
             smmu.join_vmid(env, vmid);
         }
+        self.remembered = self.ownership == Ownership::SharedVmid;
         self.streams.push(stream);
         let written = match guest {
             None => self.write_entry(env, smmu, stream),
@@ -240,8 +244,18 @@ impl Domain {
         };
         if last && !env.driver.options.personality.flushes_at_free() {
             flush(env, smmu, self.tag);
+            self.forgotten(env, smmu, self.tag.vmid());
         }
         env.cpu.promise(Promise::Detached { smmu: self.smmu, stream });
+    }
+
+    /// Everything of a VMID was flushed: tables that were kept for it go back.
+    fn forgotten(&mut self, env: Env<'_>, smmu: &Smmu, vmid: Vmid) {
+        self.remembered = false;
+        for table in smmu.take_kept(env, vmid) {
+            // A table that does not answer is lost.
+            let _ = table.free(env.cpu, &mut TablePages(env));
+        }
     }
 
     /// Maps a contiguous range.
@@ -382,12 +396,15 @@ impl Domain {
         env.driver.sharing.retag(env, self.smmu, self.number, old, vmid);
         if last {
             flush(env, smmu, Tag::Stage2(old));
+            self.forgotten(env, smmu, old);
+            self.remembered = true;
         }
         Ok(())
     }
 
     /// Gives tables and number back. Whatever was mapped should be unmapped and no stream attached;
-    /// the series frees some domains nevertheless (bug B2).
+    /// the series frees some domains nevertheless (bug B2). A table whose descriptors may be remembered
+    /// under a VMID that is in use is kept until that is flushed, with the last stream.
     pub(crate) fn free(self, env: Env<'_>) {
         let smmu = self.smmu_of(env);
         if !self.streams.is_empty() {
@@ -396,8 +413,14 @@ impl Domain {
         if env.driver.options.personality.flushes_at_free() {
             flush(env, smmu, self.tag);
         }
-        // A table that does not answer is lost.
-        let _ = self.table.free(env.cpu, &mut TablePages(env));
+        let kept = self.remembered && smmu.keep_table(env, self.tag.vmid(), &self.table);
+        if self.remembered && !kept {
+            flush(env, smmu, self.tag);
+        }
+        if !kept {
+            // A table that does not answer is lost.
+            let _ = self.table.free(env.cpu, &mut TablePages(env));
+        }
         match (self.tag, self.ownership) {
             (Tag::Stage1(asid), _) => smmu.free_asid(env, asid),
             (Tag::Stage2(vmid), Ownership::SharedVmid) => {

@@ -7,6 +7,7 @@ use crate::guarded::{Guarded, LockNumbers};
 use crate::log::Notice;
 use rustc_hash::FxHashMap;
 use smmu_arch::{Promise, Vmid};
+use smmu_tables::Table;
 
 /// The numbers of one SMMU.
 #[derive(Debug)]
@@ -16,11 +17,14 @@ pub(crate) struct VmidTable {
     domains: FxHashMap<Vmid, u32>,
     /// Attached streams by number. A number without one is clean once it was flushed.
     streams: FxHashMap<Vmid, u32>,
+    /// Tables of domains that are gone, whose descriptors may be remembered under the number.
+    kept: Vec<(Vmid, Table)>,
 }
 
 impl VmidTable {
     pub(super) fn new(ids: IdAllocator) -> Self {
-        Self { ids, domains: FxHashMap::default(), streams: FxHashMap::default() }
+        let (domains, streams) = (FxHashMap::default(), FxHashMap::default());
+        Self { ids, domains, streams, kept: Vec::new() }
     }
 
     /// Numbers whose bit is set.
@@ -95,6 +99,29 @@ impl Smmu {
     /// Whether any stream uses the number.
     pub(super) fn uses_vmid(&self, env: Env<'_>, vmid: Vmid) -> bool {
         self.vmids.with(env.cpu, |vmids| vmids.streams.contains_key(&vmid))
+    }
+
+    /// Keeps a table until the number is flushed, if any stream uses it; tells whether it did.
+    pub(super) fn keep_table(&self, env: Env<'_>, vmid: Vmid, table: &Table) -> bool {
+        self.vmids.with(env.cpu, |vmids| {
+            let used = vmids.streams.contains_key(&vmid);
+            if used {
+                vmids.kept.push((vmid, table.clone()));
+            }
+            used
+        })
+    }
+
+    /// The tables that were kept for a number, which was flushed.
+    pub(super) fn take_kept(&self, env: Env<'_>, vmid: Vmid) -> Vec<Table> {
+        let kept = self.vmids.with(env.cpu, |vmids| {
+            let all = std::mem::take(&mut vmids.kept);
+            let (kept, others) = all.into_iter().partition(|(of, _)| *of == vmid);
+            vmids.kept = others;
+            kept
+        });
+        let kept: Vec<(Vmid, Table)> = kept;
+        kept.into_iter().map(|(_, table)| table).collect()
     }
 }
 

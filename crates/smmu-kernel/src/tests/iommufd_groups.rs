@@ -58,7 +58,9 @@ fn a_group_that_moves_to_the_host_leaves_its_guest_alone() {
         pair.iommufd.alloc_vdevice(pair.viommu, device, name).unwrap();
     }
     let nested = pair.iommufd.alloc_nested(pair.devices[0], pair.viommu, STAGE1, ROOM).unwrap();
-    pair.files.iter().for_each(|file| drop(file.attach(nested).unwrap()));
+    for file in pair.files {
+        file.attach(nested).unwrap();
+    }
     pair.files[0].attach(pair.parent).unwrap();
     assert!(STREAMS.iter().all(|&stream| bench.ste(stream).config == StreamConfig::Stage2));
 

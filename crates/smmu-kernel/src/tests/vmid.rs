@@ -374,3 +374,33 @@ fn one_container_over_two_smmus_has_two_domains() {
     first.unset_container().unwrap();
     assert_eq!(container.view().unwrap().domains.len(), 1);
 }
+
+/// Descriptors of a table may be remembered under a VMID for as long as it is not flushed: until then
+/// the pages of the table belong to nobody else.
+#[test]
+fn fixed_tables_under_a_common_vmid_go_back_when_it_is_flushed() {
+    let bench = bench(Personality::RfcFixed);
+    let desk = bench.desk();
+    let free = || bench.kernel.statistics().heap_free_bytes;
+    let (first, one) = with_group(&desk, 1);
+    first.set_iommu(IommuType::Nesting).unwrap();
+    let vmid = first.get_vmid().unwrap().unwrap();
+    let (second, two) = with_group(&desk, 2);
+    second.set_vmid(vmid).unwrap();
+    let before = free();
+    second.set_iommu(IommuType::Nesting).unwrap();
+    for container in [&first, &second] {
+        container.map_dma(0x1000, USER, 0x1000).unwrap();
+    }
+    let mapped = free();
+    desk.trace();
+    two.close().unwrap();
+    second.close().unwrap();
+    let flushes = |line: &&String| line.starts_with("CMD_TLBI_S12_VMALL");
+    assert_eq!(desk.trace().iter().filter(flushes).count(), 0);
+    assert_eq!(free(), mapped, "the first container still uses the VMID");
+    one.close().unwrap();
+    first.close().unwrap();
+    assert_eq!(desk.trace().iter().filter(flushes).count(), 1);
+    assert!(free() > before, "the tables of both have gone back");
+}
