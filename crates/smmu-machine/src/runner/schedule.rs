@@ -3,11 +3,14 @@
 use super::board::Board;
 use super::endpoint::{Forgetting, Traffic};
 use super::listener::{Listener, Shared};
-use super::order::{Chooser, Order};
+use super::name::{ActorName, Family};
+use super::order::{Chooser, MemoryOrder, Order};
+use super::turn::{Did, End};
 use super::{Interrupts, MachineMemory};
-use smmu_arch::Transaction;
+use smmu_arch::{Pa, Transaction};
 use smmu_bus::{
-    Actor, Answer, Condition, Cpu, CpuActor, LockId, Message, Outputs, Request, Step, serve_memory,
+    Actor, Answer, Condition, Cpu, CpuActor, Data, LockId, Message, Outputs, Request, Step,
+    serve_memory,
 };
 use smmu_device::{
     BroadcastSync, Refused, Release, Response, Smmu, Translation, TranslationOutcome, Work,
@@ -26,11 +29,11 @@ pub struct Stuck(pub String);
 
 /// A DMA in the background, by the order of its start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct DmaId(u64);
+pub struct DmaId(pub(super) u32);
 
 /// A CPU, by the order of its start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct CpuId(u64);
+pub(super) struct CpuId(pub(super) u32);
 
 /// A program on a CPU, whose result is of type `T`.
 pub struct Program<T>(Rc<Cell<Option<T>>>);
@@ -43,15 +46,22 @@ pub struct Machine<L: Listener> {
     pub(super) board: Board<L>,
     pub(super) actors: Vec<Slot>,
     chooser: Chooser,
+    pub(super) memory_order: MemoryOrder,
+    /// Words that an SMMU reads each at a moment of its own.
+    pub(super) torn: BTreeSet<Pa>,
     time_ns: u64,
     held: BTreeSet<LockId>,
     /// Room for the list of actors that can take a step.
-    ready: Vec<usize>,
+    pub(super) ready: Vec<usize>,
     finished: BTreeMap<DmaId, DmaSummary>,
-    started: u64,
+    /// Actors started so far, by family.
+    started: BTreeMap<Family, u32>,
+    /// What the last step came to.
+    pub(super) did: Did,
 }
 
 pub(super) struct Slot {
+    pub(super) name: ActorName,
     pub(super) actor: Running,
     pub(super) state: State,
 }
@@ -59,6 +69,10 @@ pub(super) struct Slot {
 pub(super) enum State {
     Ready(Answer),
     Waiting(Condition),
+    /// A CPU's request, once memory has seen its stores.
+    Ordered(Request),
+    /// Words of a structure that came so far, and how many are missing.
+    Gathering([u64; 8], usize),
     /// Other actors make its answer: they translate the transaction of a master, or do the part
     /// of SMMUs in the DSB of a CPU.
     Asked,
@@ -84,7 +98,19 @@ pub(super) enum Running {
     },
     Cpu {
         id: CpuId,
-        cpu: CpuActor<()>,
+        cpu: Box<dyn Actor<Outcome = ()>>,
+    },
+    /// A store of a CPU that memory has not seen yet.
+    Store {
+        cpu: CpuId,
+        pa: Pa,
+        data: Data,
+    },
+    /// The read of one word of a structure for the translation of a device.
+    Word {
+        master: DmaId,
+        index: usize,
+        pa: Pa,
     },
     /// An endpoint that was told to forget.
     Forgetting(Forgetting),
@@ -106,8 +132,8 @@ impl Running {
     /// looks again.
     const fn rank(&self) -> u8 {
         match self {
-            Self::Work { .. } | Self::Sync { .. } | Self::Forgetting(_) => 0,
-            Self::Translation { .. } | Self::Stalled { .. } => 1,
+            Self::Work { .. } | Self::Sync { .. } | Self::Forgetting(_) | Self::Store { .. } => 0,
+            Self::Translation { .. } | Self::Stalled { .. } | Self::Word { .. } => 1,
             Self::Cpu { .. } => 2,
             Self::Master { .. } => 3,
         }
@@ -119,6 +145,8 @@ impl Running {
             Self::Translation { .. } => "a translation",
             Self::Stalled { .. } => "a stalled transaction",
             Self::Cpu { .. } => "a CPU",
+            Self::Store { .. } => "a store",
+            Self::Word { .. } => "a fetch",
             Self::Forgetting(_) => "an endpoint's invalidation",
             Self::Sync { .. } => "a DSB",
             Self::Master { .. } => "a device",
@@ -134,11 +162,14 @@ impl<L: Listener> Machine<L> {
             board,
             actors: Vec::new(),
             chooser: Chooser::new(order),
+            memory_order: MemoryOrder::default(),
+            torn: BTreeSet::new(),
             time_ns: 0,
             held: BTreeSet::new(),
             ready: Vec::new(),
             finished: BTreeMap::new(),
-            started: 0,
+            started: BTreeMap::new(),
+            did: Did::Ended(End::Other),
         }
     }
 
@@ -191,11 +222,14 @@ impl<L: Listener> Machine<L> {
     ) -> Program<T> {
         let result = Rc::new(Cell::new(None));
         let out = Rc::clone(&result);
-        let cpu = CpuActor::new(move |cpu| out.set(Some(program(cpu))));
-        let id = CpuId(self.started);
-        self.started += 1;
-        self.start(Running::Cpu { id, cpu });
+        self.start_cpu(CpuActor::new(move |cpu| out.set(Some(program(cpu)))));
         Program(result)
+    }
+
+    /// Starts a CPU that is an actor of another making, beside all else.
+    pub fn start_cpu(&mut self, cpu: impl Actor<Outcome = ()> + 'static) {
+        let name = self.name(Family::Cpu);
+        self.start_named(name, Running::Cpu { id: CpuId(name.number), cpu: Box::new(cpu) });
     }
 
     /// Runs until a program is done.
@@ -220,15 +254,15 @@ impl<L: Listener> Machine<L> {
         device: usize,
         transfers: impl Iterator<Item = Dma> + 'static,
     ) -> DmaId {
-        let id = DmaId(self.started);
-        self.started += 1;
+        let name = self.name(Family::Dma);
+        let id = DmaId(name.number);
         let port = smmu_arch::PortId(device as u16);
         let engine = DmaEngine::new(port, Box::new(transfers) as Transfers);
         let engine = match &self.board.endpoints[device] {
             Some(endpoint) => engine.with_atc(Rc::clone(&endpoint.atc)),
             None => engine,
         };
-        self.start(Running::Master { id, device, engine });
+        self.start_named(name, Running::Master { id, device, engine });
         id
     }
 
@@ -257,7 +291,25 @@ impl<L: Listener> Machine<L> {
     }
 
     pub(super) fn start(&mut self, actor: Running) {
-        self.actors.push(Slot { actor, state: State::Ready(Answer::Start) });
+        let name = self.name(self.family(&actor));
+        self.start_named(name, actor);
+    }
+
+    fn start_named(&mut self, name: ActorName, actor: Running) {
+        self.actors.push(Slot { name, actor, state: State::Ready(Answer::Start) });
+    }
+
+    /// The next name of a family.
+    fn name(&mut self, family: Family) -> ActorName {
+        let next = self.started.entry(family).or_default();
+        let number = *next;
+        *next += 1;
+        ActorName { family, number }
+    }
+
+    /// How many of a family have started.
+    pub(super) fn started_of(&self, family: Family) -> u32 {
+        self.started.get(&family).copied().unwrap_or(0)
     }
 
     /// One step of one actor. `false` when there is none.
@@ -272,20 +324,26 @@ impl<L: Listener> Machine<L> {
             };
         }
         let index = self.chooser.choose(&self.ready);
+        self.go_on(index);
+        Ok(true)
+    }
+
+    /// The step of an actor that can take one.
+    pub(super) fn go_on(&mut self, index: usize) {
         let answer = match std::mem::replace(&mut self.actors[index].state, State::Asked) {
             State::Ready(answer) => answer,
+            State::Ordered(request) => return self.answer_ordered(index, &request),
             State::Waiting(Condition::Lock(lock)) => {
                 self.held.insert(lock);
                 Answer::Resumed
             }
-            State::Waiting(_) | State::Asked => Answer::Resumed,
+            State::Waiting(_) | State::Asked | State::Gathering(..) => Answer::Resumed,
         };
         self.step_actor(index, answer);
-        Ok(true)
     }
 
     /// What SMMUs have to do becomes actors.
-    fn take_up_work(&mut self) {
+    pub(super) fn take_up_work(&mut self) {
         self.board.signal_overflows();
         for index in 0..self.board.smmus.len() {
             let mut listener = self.board.listener.clone();
@@ -296,7 +354,7 @@ impl<L: Listener> Machine<L> {
     }
 
     /// Actors that can take a step, lowest rank first, in the order of their start.
-    fn find_ready(&mut self) {
+    pub(super) fn find_ready(&mut self) {
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
         ready.extend((0..self.actors.len()).filter(|&index| self.is_ready(&self.actors[index])));
@@ -308,10 +366,18 @@ impl<L: Listener> Machine<L> {
 
     fn is_ready(&self, slot: &Slot) -> bool {
         match (&slot.state, &slot.actor) {
+            (State::Ready(_), Running::Store { cpu, pa, .. }) => {
+                self.is_next_store(*cpu, *pa, slot.name)
+            }
             (State::Ready(_), _) => true,
+            (State::Ordered(_), Running::Cpu { id, .. }) => !self.has_stores(*id),
+            (State::Ordered(_) | State::Gathering(..), _) => false,
             (State::Asked, Running::Forgetting(forgetting)) => self.has_drained(forgetting),
             (State::Asked, _) => false,
             (State::Waiting(Condition::Time(ns)), _) => *ns <= self.time_ns,
+            (State::Waiting(Condition::Register { address, mask, least }), _) => {
+                self.board.mmio_read(*address, 4) as u32 & mask >= *least
+            }
             (State::Waiting(Condition::Lock(lock)), _) => !self.held.contains(lock),
             (
                 State::Waiting(condition),
@@ -325,7 +391,7 @@ impl<L: Listener> Machine<L> {
     }
 
     /// Nobody can go on now: the clock goes to the next moment that somebody waits for.
-    fn pass_time(&mut self) -> Result<(), Stuck> {
+    pub(super) fn pass_time(&mut self) -> Result<(), Stuck> {
         let next = self.actors.iter().filter_map(|slot| match slot.state {
             State::Waiting(Condition::Time(ns)) => Some(ns),
             _ => None,
@@ -334,7 +400,7 @@ impl<L: Listener> Machine<L> {
         Ok(())
     }
 
-    fn who_waits(&self) -> String {
+    pub(super) fn who_waits(&self) -> String {
         let waits = self.actors.iter().map(|slot| match slot.state {
             State::Waiting(Condition::Released(_)) => {
                 format!("{} waits for CMD_RESUME or CMD_STALL_TERM", slot.actor.name())
@@ -351,11 +417,13 @@ impl<L: Listener> Machine<L> {
                 let smmu = *smmu;
                 match work.step(answer) {
                     Step::Need(request) => {
+                        self.did = Did::Asked(request);
                         let answer = self.answer_work(smmu, &request);
                         self.actors[index].state = State::Ready(answer);
                     }
-                    Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
+                    Step::Wait(condition) => self.wait_for(index, condition),
                     Step::Done(outcome) => {
+                        self.did = Did::Ended(End::Work(outcome));
                         self.actors.remove(index);
                         let mut listener = self.board.listener.clone();
                         self.board.smmus[smmu].smmu.complete(&outcome, &mut listener);
@@ -366,16 +434,17 @@ impl<L: Listener> Machine<L> {
                 let device = *device;
                 match translation.step(answer) {
                     Step::Need(request) => {
-                        let answer = self.answer_translation(device, &request);
-                        self.actors[index].state = State::Ready(answer);
+                        self.did = Did::Asked(request);
+                        self.answer_translation(index, device, &request);
                     }
-                    Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
+                    Step::Wait(condition) => self.wait_for(index, condition),
                     Step::Done(outcome) => self.translated(index, outcome),
                 }
             }
             Running::Stalled { master, device, transaction, refused } => {
                 let (master, device, transaction, refused) =
                     (*master, *device, *transaction, *refused);
+                self.did = Did::Ended(End::Other);
                 self.actors.remove(index);
                 self.released(master, device, transaction, refused);
             }
@@ -383,33 +452,54 @@ impl<L: Listener> Machine<L> {
                 let id = *id;
                 match cpu.step(answer) {
                     Step::Need(request) => {
+                        self.did = Did::Asked(request);
                         // The CPU stays in State::Asked until there is an answer.
-                        if let Some(answer) = self.answer_cpu(id, &request) {
+                        if self.is_ordered(&request) {
+                            self.did = Did::Waits;
+                            self.actors[index].state = State::Ordered(request);
+                        } else if let Some(answer) = self.answer_cpu(id, &request) {
                             self.actors[index].state = State::Ready(answer);
                         }
                     }
-                    Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
-                    Step::Done(()) => drop(self.actors.remove(index)),
+                    Step::Wait(condition) => self.wait_for(index, condition),
+                    Step::Done(()) => {
+                        self.did = Did::Ended(End::Other);
+                        self.actors.remove(index);
+                    }
                 }
             }
+            Running::Store { .. } => self.make_store(index),
+            Running::Word { .. } => self.fetch_word(index),
             Running::Forgetting(_) => self.step_forgetting(index),
             Running::Sync { sync, .. } => match sync.step(answer) {
                 Step::Need(_) => unreachable!("a DSB asks for nothing"),
-                Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
-                Step::Done(()) => self.end_sync(index),
+                Step::Wait(condition) => self.wait_for(index, condition),
+                Step::Done(()) => {
+                    self.did = Did::Ended(End::Other);
+                    self.end_sync(index);
+                }
             },
             Running::Master { id, device, engine } => {
                 let (id, device) = (*id, *device);
                 match engine.step(answer) {
-                    Step::Need(request) => self.answer_master(index, id, device, &request),
-                    Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
+                    Step::Need(request) => {
+                        self.did = Did::Asked(request);
+                        self.answer_master(index, id, device, &request);
+                    }
+                    Step::Wait(condition) => self.wait_for(index, condition),
                     Step::Done(summary) => {
+                        self.did = Did::Ended(End::Other);
                         self.actors.remove(index);
                         self.finished.insert(id, summary);
                     }
                 }
             }
         }
+    }
+
+    fn wait_for(&mut self, index: usize, condition: Condition) {
+        self.did = Did::Waits;
+        self.actors[index].state = State::Waiting(condition);
     }
 
     fn answer_work(&mut self, smmu: usize, request: &Request) -> Answer {
@@ -440,16 +530,23 @@ impl<L: Listener> Machine<L> {
             .unwrap_or(Answer::Aborted)
     }
 
-    fn answer_translation(&mut self, device: usize, request: &Request) -> Answer {
-        let Board { ports, memory, .. } = &mut self.board;
-        ports[device]
-            .answer(request)
-            .or_else(|| serve_memory(&**memory, request))
-            .unwrap_or(Answer::Aborted)
+    fn answer_translation(&mut self, index: usize, device: usize, request: &Request) {
+        let answer = self.board.ports[device].answer(request);
+        if let (None, Request::Read { pa, words: 8, .. }) = (answer, *request)
+            && self.is_torn(pa)
+        {
+            return self.gather(index, pa);
+        }
+        let answer = answer.or_else(|| serve_memory(&*self.board.memory, request));
+        let answer = answer.unwrap_or(Answer::Aborted);
+        self.actors[index].state = State::Ready(answer);
     }
 
     /// `None` where other actors make the answer.
-    fn answer_cpu(&mut self, cpu: CpuId, request: &Request) -> Option<Answer> {
+    pub(super) fn answer_cpu(&mut self, cpu: CpuId, request: &Request) -> Option<Answer> {
+        if let Some(answer) = self.answer_from_buffer(cpu, request) {
+            return Some(answer);
+        }
         Some(match *request {
             Request::Send { message: Message::Tlbi(tlbi), .. } => {
                 self.broadcast(&tlbi);
@@ -535,6 +632,7 @@ impl<L: Listener> Machine<L> {
         else {
             return;
         };
+        self.did = Did::Ended(End::Translation { refused: outcome.is_err() });
         let port = &mut self.board.ports[device];
         match traffic {
             Traffic::Untranslated => port.finish(&translation, &mut outcome),
@@ -554,9 +652,10 @@ impl<L: Listener> Machine<L> {
     ) {
         if let Err(refused @ Refused { response: Response::Held(ticket), .. }) = outcome {
             self.board.ports[device].end();
-            let actor = Running::Stalled { master, device, transaction, refused };
-            let state = State::Waiting(Condition::Released(ticket));
-            self.actors.push(Slot { actor, state });
+            self.start(Running::Stalled { master, device, transaction, refused });
+            if let Some(slot) = self.actors.last_mut() {
+                slot.state = State::Waiting(Condition::Released(ticket));
+            }
             return;
         }
         let answer = outcome.map(|granted| granted.output).map_err(|refused| refused.refusal());
