@@ -3,6 +3,7 @@
 //! All actors are kept in one list. Each turn, the [`Order`] picks one of those that can take a
 //! step, and its request is answered. Same machine, programs and seed: same steps.
 
+mod answers;
 mod board;
 mod broadcast;
 mod endpoint;
