@@ -9,7 +9,7 @@ use super::turn::{Did, End};
 use super::{Interrupts, MachineMemory};
 use smmu_arch::{Pa, Transaction};
 use smmu_bus::{Actor, Answer, Condition, Cpu, CpuActor, Data, LockId, Request, Step};
-use smmu_device::{BroadcastSync, Refused, Smmu, Translation, Work};
+use smmu_device::{BroadcastSync, Refused, Smmu, Translation, Work, WorkOutcome};
 use smmu_master::{Dma, DmaEngine, DmaSummary};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -418,7 +418,10 @@ impl<L: Listener> Machine<L> {
                     }
                     Step::Wait(condition) => self.wait_for(index, condition),
                     Step::Done(outcome) => {
-                        self.did = Did::Ended(End::Work(outcome));
+                        self.did = Did::Ended(match &outcome {
+                            WorkOutcome::Command(outcome) => End::Command(outcome.result),
+                            _ => End::Other,
+                        });
                         self.actors.remove(index);
                         let mut listener = self.board.listener.clone();
                         self.board.smmus[smmu].smmu.complete(&outcome, &mut listener);

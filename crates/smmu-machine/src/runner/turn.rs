@@ -7,9 +7,9 @@ use super::listener::Listener;
 use super::name::{ActorName, Family};
 use super::order::MemoryOrder;
 use super::schedule::{Machine, Running, State, Stuck};
-use smmu_arch::Pa;
+use smmu_arch::{Command, CommandError, Pa};
 use smmu_bus::{Condition, Request};
-use smmu_device::{Work, WorkOutcome};
+use smmu_device::Work;
 
 /// What an actor did in one step, and what it went on from.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -38,8 +38,8 @@ pub enum Did {
 /// How an actor ended.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum End {
-    /// Background work, whose outcome was applied.
-    Work(WorkOutcome),
+    /// A command was consumed, or stopped its queue.
+    Command(Result<Command, CommandError>),
     /// A translation; a refusal left its record.
     Translation {
         /// The transaction was refused.
