@@ -37,6 +37,8 @@ mod program;
 mod report;
 mod saved;
 mod schedule;
+#[cfg(test)]
+mod tests;
 mod timeline;
 mod trace;
 mod trial;

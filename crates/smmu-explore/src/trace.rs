@@ -32,11 +32,13 @@ pub(crate) fn order_last(events: &mut [Event]) -> Vec<usize> {
     if let Some(own) = earlier.iter().rposition(|event| event.actor == last.actor) {
         depend(own, &mut before);
     }
+    let mut races = Vec::new();
     // Whatever let the actor take this step came before it.
-    if let Some(cause) = earlier.iter().rposition(|event| !event.enabled.contains(&last.actor)) {
+    let cause = earlier.iter().rposition(|event| !event.enabled.contains(&last.actor));
+    if let Some(cause) = cause.filter(|&cause| !before.contains(cause)) {
+        races = blockers(earlier, last, cause, &before);
         depend(cause, &mut before);
     }
-    let mut races = Vec::new();
     for at in (0..earlier.len()).rev() {
         if before.contains(at) {
             continue;
@@ -50,4 +52,15 @@ pub(crate) fn order_last(events: &mut [Event]) -> Vec<usize> {
     }
     last.before = before;
     races
+}
+
+/// Steps without which `last` would not have had to wait for `cause`: who takes a lock, for him who
+/// gives it back. It could have come before them.
+fn blockers(earlier: &[Event], last: &Event, cause: usize, before: &Bits) -> Vec<usize> {
+    let races = |at: usize| earlier[at].print.relation(&last.print) == Relation::Race;
+    if !races(cause) {
+        return Vec::new();
+    }
+    let led_to_it = (0..cause).filter(|&at| earlier[cause].before.contains(at));
+    led_to_it.filter(|&at| !before.contains(at) && races(at)).collect()
 }
