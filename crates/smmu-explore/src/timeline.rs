@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Columns of the left half.
-const LEFT: usize = 58;
+const LEFT: usize = 66;
 
 /// Draws a schedule. Steps that only look something up, or end, are left out.
 pub(crate) fn draw(setup: &Setup, turns: &[Turn]) -> String {

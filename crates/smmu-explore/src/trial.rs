@@ -293,6 +293,7 @@ impl Trial<'_> {
                 self.end(dma as usize, None);
             }
             (Family::Dma, Did::Asked(request)) => self.requested(turn.actor.number, request),
+            (Family::Dma, Did::Ended(_)) => self.given_up(turn.actor.number as usize),
             _ => {}
         }
     }
@@ -336,6 +337,14 @@ impl Trial<'_> {
                 self.end(block, Some((page, free)));
             }
             _ => {}
+        }
+    }
+
+    /// A device is done. What an endpoint was not granted it has given up in silence.
+    fn given_up(&mut self, block: usize) {
+        let step = self.steps;
+        for end in &mut self.ends[block] {
+            end.get_or_insert(Ending { reached: None, step });
         }
     }
 

@@ -466,6 +466,7 @@ impl Parser<'_> {
     }
 
     fn close(&mut self) -> Parsed<bool> {
+        self.take_break();
         if *self.peek() == Kind::End {
             return Err(self.here("`}` is missing", "close the block"));
         }

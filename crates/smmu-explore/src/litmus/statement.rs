@@ -95,12 +95,24 @@ impl Parser<'_> {
                 Place::Entry { table, input: self.number(0..=(1 << 48) - 1)? }
             }
             "ste" => Place::Ste(self.device_name()?, self.word()?),
-            "cd" => Place::Cd(self.device_name()?, self.word()?),
+            "cd" => Place::Cd(self.device_with_cd()?, self.word()?),
             other => return Err(self.unknown(span, "place", other, &places)),
         };
         self.expect("]")?;
         self.expect("=")?;
         Ok(Action::Store(place, self.value(place)?))
+    }
+
+    fn device_with_cd(&mut self) -> Parsed<usize> {
+        let device = self.device_name()?;
+        let has_cd = match self.litmus.devices[device].start {
+            SteValue::Space(space) => self.litmus.spaces[space].asid.is_some(),
+            _ => false,
+        };
+        if has_cd {
+            return Ok(device);
+        }
+        Err(self.before("a device with a CD", "name one that uses a space with `asid` at first"))
     }
 
     fn word(&mut self) -> Parsed<Option<u8>> {
