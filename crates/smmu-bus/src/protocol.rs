@@ -241,6 +241,15 @@ pub enum Condition {
     Ended(Epoch),
     /// Software has decided about a stalled transaction.
     Released(StallTicket),
+    /// A device register of 4 bytes has come to a value: what a CPU polls for, without the polls.
+    Register {
+        /// Address.
+        address: Pa,
+        /// Bits of it that count.
+        mask: u32,
+        /// Those bits as a number are at least this.
+        least: u32,
+    },
 }
 
 /// Why a transaction was not let through, as the master sees it.

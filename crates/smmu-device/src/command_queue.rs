@@ -63,6 +63,12 @@ impl CommandConsumer {
         Self { head, context, phase: Phase::Fetch }
     }
 
+    /// The queue that gave the command.
+    #[must_use]
+    pub const fn queue(&self) -> CommandQueueId {
+        self.head.queue
+    }
+
     fn execute(&mut self, words: [u64; 2]) -> Result<Step<CommandOutcome>, CommandError> {
         let command = self.head.admission.admit(Command::decode(&words)?)?;
         let context = &self.context;

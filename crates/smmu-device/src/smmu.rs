@@ -120,7 +120,7 @@ impl Smmu {
             }
             Condition::Ended(epoch) => self.in_flight.drained(epoch),
             Condition::Released(ticket) => self.control.lock().stalls.is_released(ticket),
-            Condition::Time(_) | Condition::Lock(_) => false,
+            Condition::Time(_) | Condition::Lock(_) | Condition::Register { .. } => false,
         }
     }
 

@@ -28,8 +28,8 @@ pub use file::{
 };
 pub use presets::Preset;
 pub use runner::{
-    Board, BuildError, DmaId, Listener, Machine, MachineMemory, Order, Program, Shared, Stuck,
-    device_ports, structure_sizes,
+    ActorName, Board, BuildError, Did, DmaId, End, Family, Listener, Machine, MachineMemory,
+    MemoryOrder, Order, Program, Shared, Stuck, Turn, device_ports, structure_sizes,
 };
 
 /// The JSON Schema of a file format, under a title.

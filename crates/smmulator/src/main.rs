@@ -13,6 +13,7 @@ mod cli;
 mod commands;
 mod exit;
 mod output;
+mod progress;
 mod scenario;
 
 use std::process::ExitCode;

@@ -65,8 +65,9 @@ impl Diagnostic {
         Self::unreadable(file, what, "give a TOML file, saved as UTF-8")
     }
 
-    /// A diagnostic at a range of bytes of a text.
-    pub(super) fn at(
+    /// A diagnostic at a range of bytes of a text, which is underlined.
+    #[must_use]
+    pub fn at(
         file: &str,
         text: &str,
         span: Range<usize>,

@@ -5,6 +5,7 @@
 
 use super::listener::Listener;
 use super::schedule::{DmaId, Machine, Running, Slot, State};
+use super::turn::{Did, End};
 use crate::file::Blueprint;
 use smmu_arch::{AtcInv, StreamId, Transaction, TranslationCompletion, TranslationRequest};
 use smmu_bus::Answer;
@@ -65,6 +66,13 @@ pub(super) struct Forgetting {
     invalidation: AtcInv,
     /// It has forgotten, and accesses from before drain.
     drain: Option<AtcDrain>,
+}
+
+impl Forgetting {
+    /// SMMU that asks.
+    pub(super) const fn smmu(&self) -> usize {
+        self.smmu
+    }
 }
 
 impl<L: Listener> Machine<L> {
@@ -147,7 +155,9 @@ impl<L: Listener> Machine<L> {
 
     /// The endpoint forgets, and in a later step, when accesses have drained, it answers.
     pub(super) fn step_forgetting(&mut self, index: usize) {
-        let Slot { actor: Running::Forgetting(forgetting), state } = &mut self.actors[index] else {
+        self.did = Did::Ended(End::Other);
+        let Slot { actor: Running::Forgetting(forgetting), state, .. } = &mut self.actors[index]
+        else {
             return;
         };
         let (smmu, device) = (forgetting.smmu, forgetting.device);
@@ -159,6 +169,7 @@ impl<L: Listener> Machine<L> {
                 forgetting.drain =
                     Some(endpoint.atc.borrow_mut().invalidate(&forgetting.invalidation));
                 *state = State::Asked;
+                self.did = Did::Waits;
                 return;
             }
         };

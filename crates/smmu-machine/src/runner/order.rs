@@ -14,6 +14,21 @@ pub enum Order {
     Seeded(u64),
 }
 
+/// When memory sees the stores of a CPU.
+///
+/// Loads are made in program order, and find the CPU's own stores. Register accesses and broadcast
+/// TLBIs do not wait for stores; barriers, locks and compare-and-swaps do.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum MemoryOrder {
+    /// At once: sequential consistency.
+    #[default]
+    Sc,
+    /// Later, in program order: a store buffer that is first in, first out.
+    Tso,
+    /// Later, and in program order for each word alone.
+    Arm,
+}
+
 /// Draws from the actors that can take a step.
 #[derive(Clone, Debug)]
 pub(super) enum Chooser {

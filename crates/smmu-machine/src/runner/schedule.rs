@@ -3,15 +3,13 @@
 use super::board::Board;
 use super::endpoint::{Forgetting, Traffic};
 use super::listener::{Listener, Shared};
-use super::order::{Chooser, Order};
+use super::name::{ActorName, Family};
+use super::order::{Chooser, MemoryOrder, Order};
+use super::turn::{Did, End};
 use super::{Interrupts, MachineMemory};
-use smmu_arch::Transaction;
-use smmu_bus::{
-    Actor, Answer, Condition, Cpu, CpuActor, LockId, Message, Outputs, Request, Step, serve_memory,
-};
-use smmu_device::{
-    BroadcastSync, Refused, Release, Response, Smmu, Translation, TranslationOutcome, Work,
-};
+use smmu_arch::{Pa, Transaction};
+use smmu_bus::{Actor, Answer, Condition, Cpu, CpuActor, Data, LockId, Request, Step};
+use smmu_device::{BroadcastSync, Refused, Smmu, Translation, Work, WorkOutcome};
 use smmu_master::{Dma, DmaEngine, DmaSummary};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,11 +24,11 @@ pub struct Stuck(pub String);
 
 /// A DMA in the background, by the order of its start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct DmaId(u64);
+pub struct DmaId(pub(super) u32);
 
 /// A CPU, by the order of its start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct CpuId(u64);
+pub(super) struct CpuId(pub(super) u32);
 
 /// A program on a CPU, whose result is of type `T`.
 pub struct Program<T>(Rc<Cell<Option<T>>>);
@@ -42,16 +40,23 @@ type Transfers = Box<dyn Iterator<Item = Dma>>;
 pub struct Machine<L: Listener> {
     pub(super) board: Board<L>,
     pub(super) actors: Vec<Slot>,
-    chooser: Chooser,
-    time_ns: u64,
-    held: BTreeSet<LockId>,
+    pub(super) chooser: Chooser,
+    pub(super) memory_order: MemoryOrder,
+    /// Words that an SMMU reads each at a moment of its own.
+    pub(super) torn: BTreeSet<Pa>,
+    pub(super) time_ns: u64,
+    pub(super) held: BTreeSet<LockId>,
     /// Room for the list of actors that can take a step.
-    ready: Vec<usize>,
+    pub(super) ready: Vec<usize>,
     finished: BTreeMap<DmaId, DmaSummary>,
-    started: u64,
+    /// Actors started so far, by family.
+    started: BTreeMap<Family, u32>,
+    /// What the last step came to.
+    pub(super) did: Did,
 }
 
 pub(super) struct Slot {
+    pub(super) name: ActorName,
     pub(super) actor: Running,
     pub(super) state: State,
 }
@@ -59,6 +64,10 @@ pub(super) struct Slot {
 pub(super) enum State {
     Ready(Answer),
     Waiting(Condition),
+    /// A CPU's request, once memory has seen its stores.
+    Ordered(Request),
+    /// Words of a structure that came so far, and how many are missing.
+    Gathering([u64; 8], usize),
     /// Other actors make its answer: they translate the transaction of a master, or do the part
     /// of SMMUs in the DSB of a CPU.
     Asked,
@@ -84,7 +93,19 @@ pub(super) enum Running {
     },
     Cpu {
         id: CpuId,
-        cpu: CpuActor<()>,
+        cpu: Box<dyn Actor<Outcome = ()>>,
+    },
+    /// A store of a CPU that memory has not seen yet.
+    Store {
+        cpu: CpuId,
+        pa: Pa,
+        data: Data,
+    },
+    /// The read of one word of a structure for the translation of a device.
+    Word {
+        master: DmaId,
+        index: usize,
+        pa: Pa,
     },
     /// An endpoint that was told to forget.
     Forgetting(Forgetting),
@@ -106,8 +127,8 @@ impl Running {
     /// looks again.
     const fn rank(&self) -> u8 {
         match self {
-            Self::Work { .. } | Self::Sync { .. } | Self::Forgetting(_) => 0,
-            Self::Translation { .. } | Self::Stalled { .. } => 1,
+            Self::Work { .. } | Self::Sync { .. } | Self::Forgetting(_) | Self::Store { .. } => 0,
+            Self::Translation { .. } | Self::Stalled { .. } | Self::Word { .. } => 1,
             Self::Cpu { .. } => 2,
             Self::Master { .. } => 3,
         }
@@ -119,6 +140,8 @@ impl Running {
             Self::Translation { .. } => "a translation",
             Self::Stalled { .. } => "a stalled transaction",
             Self::Cpu { .. } => "a CPU",
+            Self::Store { .. } => "a store",
+            Self::Word { .. } => "a fetch",
             Self::Forgetting(_) => "an endpoint's invalidation",
             Self::Sync { .. } => "a DSB",
             Self::Master { .. } => "a device",
@@ -134,11 +157,14 @@ impl<L: Listener> Machine<L> {
             board,
             actors: Vec::new(),
             chooser: Chooser::new(order),
+            memory_order: MemoryOrder::default(),
+            torn: BTreeSet::new(),
             time_ns: 0,
             held: BTreeSet::new(),
             ready: Vec::new(),
             finished: BTreeMap::new(),
-            started: 0,
+            started: BTreeMap::new(),
+            did: Did::Ended(End::Other),
         }
     }
 
@@ -191,11 +217,14 @@ impl<L: Listener> Machine<L> {
     ) -> Program<T> {
         let result = Rc::new(Cell::new(None));
         let out = Rc::clone(&result);
-        let cpu = CpuActor::new(move |cpu| out.set(Some(program(cpu))));
-        let id = CpuId(self.started);
-        self.started += 1;
-        self.start(Running::Cpu { id, cpu });
+        self.start_cpu(CpuActor::new(move |cpu| out.set(Some(program(cpu)))));
         Program(result)
+    }
+
+    /// Starts a CPU that is an actor of another making, beside all else.
+    pub fn start_cpu(&mut self, cpu: impl Actor<Outcome = ()> + 'static) {
+        let name = self.name(Family::Cpu);
+        self.start_named(name, Running::Cpu { id: CpuId(name.number), cpu: Box::new(cpu) });
     }
 
     /// Runs until a program is done.
@@ -220,15 +249,15 @@ impl<L: Listener> Machine<L> {
         device: usize,
         transfers: impl Iterator<Item = Dma> + 'static,
     ) -> DmaId {
-        let id = DmaId(self.started);
-        self.started += 1;
+        let name = self.name(Family::Dma);
+        let id = DmaId(name.number);
         let port = smmu_arch::PortId(device as u16);
         let engine = DmaEngine::new(port, Box::new(transfers) as Transfers);
         let engine = match &self.board.endpoints[device] {
             Some(endpoint) => engine.with_atc(Rc::clone(&endpoint.atc)),
             None => engine,
         };
-        self.start(Running::Master { id, device, engine });
+        self.start_named(name, Running::Master { id, device, engine });
         id
     }
 
@@ -257,7 +286,25 @@ impl<L: Listener> Machine<L> {
     }
 
     pub(super) fn start(&mut self, actor: Running) {
-        self.actors.push(Slot { actor, state: State::Ready(Answer::Start) });
+        let name = self.name(self.family(&actor));
+        self.start_named(name, actor);
+    }
+
+    fn start_named(&mut self, name: ActorName, actor: Running) {
+        self.actors.push(Slot { name, actor, state: State::Ready(Answer::Start) });
+    }
+
+    /// The next name of a family.
+    fn name(&mut self, family: Family) -> ActorName {
+        let next = self.started.entry(family).or_default();
+        let number = *next;
+        *next += 1;
+        ActorName { family, number }
+    }
+
+    /// How many of a family have started.
+    pub(super) fn started_of(&self, family: Family) -> u32 {
+        self.started.get(&family).copied().unwrap_or(0)
     }
 
     /// One step of one actor. `false` when there is none.
@@ -272,20 +319,26 @@ impl<L: Listener> Machine<L> {
             };
         }
         let index = self.chooser.choose(&self.ready);
+        self.go_on(index);
+        Ok(true)
+    }
+
+    /// The step of an actor that can take one.
+    pub(super) fn go_on(&mut self, index: usize) {
         let answer = match std::mem::replace(&mut self.actors[index].state, State::Asked) {
             State::Ready(answer) => answer,
+            State::Ordered(request) => return self.answer_ordered(index, &request),
             State::Waiting(Condition::Lock(lock)) => {
                 self.held.insert(lock);
                 Answer::Resumed
             }
-            State::Waiting(_) | State::Asked => Answer::Resumed,
+            State::Waiting(_) | State::Asked | State::Gathering(..) => Answer::Resumed,
         };
         self.step_actor(index, answer);
-        Ok(true)
     }
 
     /// What SMMUs have to do becomes actors.
-    fn take_up_work(&mut self) {
+    pub(super) fn take_up_work(&mut self) {
         self.board.signal_overflows();
         for index in 0..self.board.smmus.len() {
             let mut listener = self.board.listener.clone();
@@ -296,7 +349,7 @@ impl<L: Listener> Machine<L> {
     }
 
     /// Actors that can take a step, lowest rank first, in the order of their start.
-    fn find_ready(&mut self) {
+    pub(super) fn find_ready(&mut self) {
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
         ready.extend((0..self.actors.len()).filter(|&index| self.is_ready(&self.actors[index])));
@@ -308,10 +361,18 @@ impl<L: Listener> Machine<L> {
 
     fn is_ready(&self, slot: &Slot) -> bool {
         match (&slot.state, &slot.actor) {
+            (State::Ready(_), Running::Store { cpu, pa, .. }) => {
+                self.is_next_store(*cpu, *pa, slot.name)
+            }
             (State::Ready(_), _) => true,
+            (State::Ordered(_), Running::Cpu { id, .. }) => !self.has_stores(*id),
+            (State::Ordered(_) | State::Gathering(..), _) => false,
             (State::Asked, Running::Forgetting(forgetting)) => self.has_drained(forgetting),
             (State::Asked, _) => false,
             (State::Waiting(Condition::Time(ns)), _) => *ns <= self.time_ns,
+            (State::Waiting(Condition::Register { address, mask, least }), _) => {
+                self.board.mmio_read(*address, 4) as u32 & mask >= *least
+            }
             (State::Waiting(Condition::Lock(lock)), _) => !self.held.contains(lock),
             (
                 State::Waiting(condition),
@@ -325,7 +386,7 @@ impl<L: Listener> Machine<L> {
     }
 
     /// Nobody can go on now: the clock goes to the next moment that somebody waits for.
-    fn pass_time(&mut self) -> Result<(), Stuck> {
+    pub(super) fn pass_time(&mut self) -> Result<(), Stuck> {
         let next = self.actors.iter().filter_map(|slot| match slot.state {
             State::Waiting(Condition::Time(ns)) => Some(ns),
             _ => None,
@@ -334,7 +395,7 @@ impl<L: Listener> Machine<L> {
         Ok(())
     }
 
-    fn who_waits(&self) -> String {
+    pub(super) fn who_waits(&self) -> String {
         let waits = self.actors.iter().map(|slot| match slot.state {
             State::Waiting(Condition::Released(_)) => {
                 format!("{} waits for CMD_RESUME or CMD_STALL_TERM", slot.actor.name())
@@ -351,11 +412,16 @@ impl<L: Listener> Machine<L> {
                 let smmu = *smmu;
                 match work.step(answer) {
                     Step::Need(request) => {
+                        self.did = Did::Asked(request);
                         let answer = self.answer_work(smmu, &request);
                         self.actors[index].state = State::Ready(answer);
                     }
-                    Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
+                    Step::Wait(condition) => self.wait_for(index, condition),
                     Step::Done(outcome) => {
+                        self.did = Did::Ended(match &outcome {
+                            WorkOutcome::Command(outcome) => End::Command(outcome.result),
+                            _ => End::Other,
+                        });
                         self.actors.remove(index);
                         let mut listener = self.board.listener.clone();
                         self.board.smmus[smmu].smmu.complete(&outcome, &mut listener);
@@ -366,16 +432,17 @@ impl<L: Listener> Machine<L> {
                 let device = *device;
                 match translation.step(answer) {
                     Step::Need(request) => {
-                        let answer = self.answer_translation(device, &request);
-                        self.actors[index].state = State::Ready(answer);
+                        self.did = Did::Asked(request);
+                        self.answer_translation(index, device, &request);
                     }
-                    Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
+                    Step::Wait(condition) => self.wait_for(index, condition),
                     Step::Done(outcome) => self.translated(index, outcome),
                 }
             }
             Running::Stalled { master, device, transaction, refused } => {
                 let (master, device, transaction, refused) =
                     (*master, *device, *transaction, *refused);
+                self.did = Did::Ended(End::Other);
                 self.actors.remove(index);
                 self.released(master, device, transaction, refused);
             }
@@ -383,27 +450,43 @@ impl<L: Listener> Machine<L> {
                 let id = *id;
                 match cpu.step(answer) {
                     Step::Need(request) => {
+                        self.did = Did::Asked(request);
                         // The CPU stays in State::Asked until there is an answer.
-                        if let Some(answer) = self.answer_cpu(id, &request) {
+                        if self.is_ordered(&request) {
+                            self.did = Did::Waits;
+                            self.actors[index].state = State::Ordered(request);
+                        } else if let Some(answer) = self.answer_cpu(id, &request) {
                             self.actors[index].state = State::Ready(answer);
                         }
                     }
-                    Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
-                    Step::Done(()) => drop(self.actors.remove(index)),
+                    Step::Wait(condition) => self.wait_for(index, condition),
+                    Step::Done(()) => {
+                        self.did = Did::Ended(End::Other);
+                        self.actors.remove(index);
+                    }
                 }
             }
+            Running::Store { .. } => self.make_store(index),
+            Running::Word { .. } => self.fetch_word(index),
             Running::Forgetting(_) => self.step_forgetting(index),
             Running::Sync { sync, .. } => match sync.step(answer) {
                 Step::Need(_) => unreachable!("a DSB asks for nothing"),
-                Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
-                Step::Done(()) => self.end_sync(index),
+                Step::Wait(condition) => self.wait_for(index, condition),
+                Step::Done(()) => {
+                    self.did = Did::Ended(End::Other);
+                    self.end_sync(index);
+                }
             },
             Running::Master { id, device, engine } => {
                 let (id, device) = (*id, *device);
                 match engine.step(answer) {
-                    Step::Need(request) => self.answer_master(index, id, device, &request),
-                    Step::Wait(condition) => self.actors[index].state = State::Waiting(condition),
+                    Step::Need(request) => {
+                        self.did = Did::Asked(request);
+                        self.answer_master(index, id, device, &request);
+                    }
+                    Step::Wait(condition) => self.wait_for(index, condition),
                     Step::Done(summary) => {
+                        self.did = Did::Ended(End::Other);
                         self.actors.remove(index);
                         self.finished.insert(id, summary);
                     }
@@ -412,192 +495,8 @@ impl<L: Listener> Machine<L> {
         }
     }
 
-    fn answer_work(&mut self, smmu: usize, request: &Request) -> Answer {
-        if let Request::Send { message: Message::InvalidateAtc(invalidation), .. } = request {
-            self.invalidate_atc(smmu, invalidation);
-            return Answer::Done;
-        }
-        let Board { smmus, memory, listener, interrupts, .. } = &mut self.board;
-        let smmu = &smmus[smmu].smmu;
-        if let Request::Send { message, .. } = *request {
-            match message {
-                Message::Interrupt(line) => interrupts.pulse(smmu.id(), line),
-                Message::SendEvent => interrupts.send_event(),
-                // No device of a machine makes page requests.
-                Message::InvalidateAtc(_)
-                | Message::PageResponse(_)
-                | Message::Transaction(_)
-                | Message::TranslationRequest(_)
-                | Message::Translated(_)
-                | Message::End
-                | Message::Tlbi(_)
-                | Message::BroadcastSync => {}
-            }
-            return Answer::Done;
-        }
-        smmu.answer(&smmu.background_origin(), request, listener)
-            .or_else(|| serve_memory(&**memory, request))
-            .unwrap_or(Answer::Aborted)
-    }
-
-    fn answer_translation(&mut self, device: usize, request: &Request) -> Answer {
-        let Board { ports, memory, .. } = &mut self.board;
-        ports[device]
-            .answer(request)
-            .or_else(|| serve_memory(&**memory, request))
-            .unwrap_or(Answer::Aborted)
-    }
-
-    /// `None` where other actors make the answer.
-    fn answer_cpu(&mut self, cpu: CpuId, request: &Request) -> Option<Answer> {
-        Some(match *request {
-            Request::Send { message: Message::Tlbi(tlbi), .. } => {
-                self.broadcast(&tlbi);
-                Answer::Done
-            }
-            Request::Send { message: Message::BroadcastSync, .. } => return self.begin_sync(cpu),
-            Request::MmioRead { address, bytes } => {
-                Answer::Register(self.board.mmio_read(address, bytes))
-            }
-            Request::MmioWrite { address, bytes, value } => {
-                self.board.mmio_write(address, bytes, value);
-                Answer::Done
-            }
-            Request::Unlock(lock) => {
-                self.held.remove(&lock);
-                Answer::Done
-            }
-            Request::Now => Answer::Time(self.time_ns),
-            Request::Promise(promise) => {
-                self.board.listener.with(|listener| listener.promised(&promise));
-                Answer::Done
-            }
-            Request::Barrier => Answer::Done,
-            ref other => serve_memory(&*self.board.memory, other).unwrap_or(Answer::Aborted),
-        })
-    }
-
-    fn answer_master(&mut self, index: usize, id: DmaId, device: usize, request: &Request) {
-        let answer = match *request {
-            // The master stays in State::Asked until the answer comes.
-            Request::Send { message: Message::Transaction(transaction), .. } => {
-                return self.translate(id, device, transaction);
-            }
-            Request::Send { message: Message::TranslationRequest(ref request), .. } => {
-                return self.request_translation(id, device, request);
-            }
-            Request::Send { message: Message::Translated(transaction), .. } => {
-                return self.pass_translated(id, device, transaction);
-            }
-            Request::Send { message: Message::End, .. } => {
-                self.board.ports[device].end();
-                Answer::Done
-            }
-            ref other => serve_memory(&*self.board.memory, other).unwrap_or(Answer::Aborted),
-        };
-        self.actors[index].state = State::Ready(answer);
-    }
-
-    /// Translates a transaction of a master: at once in direct order, else by an actor.
-    fn translate(&mut self, master: DmaId, device: usize, transaction: Transaction) {
-        let direct = self.is_direct();
-        let Board { ports, memory, .. } = &mut self.board;
-        let port = &mut ports[device];
-        if direct {
-            let outcome = port.translate(&**memory, &transaction);
-            self.answer_transaction(master, device, transaction, outcome);
-        } else {
-            let translation = port.start(&transaction);
-            self.start_translation(master, device, translation, Traffic::Untranslated);
-        }
-    }
-
-    pub(super) fn start_translation(
-        &mut self,
-        master: DmaId,
-        device: usize,
-        translation: Translation,
-        traffic: Traffic,
-    ) {
-        let translation = Box::new(translation);
-        self.start(Running::Translation { master, device, translation, traffic });
-    }
-
-    /// Nothing happens beside what is being done.
-    pub(super) const fn is_direct(&self) -> bool {
-        self.chooser.is_direct()
-    }
-
-    /// A translation is done: its record is left, and its master goes on.
-    fn translated(&mut self, index: usize, mut outcome: TranslationOutcome) {
-        let Running::Translation { master, device, translation, traffic } =
-            self.actors.remove(index).actor
-        else {
-            return;
-        };
-        let port = &mut self.board.ports[device];
-        match traffic {
-            Traffic::Untranslated => port.finish(&translation, &mut outcome),
-            Traffic::Prefetch { behind, granted } => {
-                return self.answer_transaction(master, device, behind, Ok(granted));
-            }
-            Traffic::Translated => port.finish_translated(&translation, &mut outcome),
-            Traffic::Request => return self.requested(master, device, &translation, outcome),
-        }
-        let transaction = *translation.transaction();
-        match (port.prefetch(&translation), outcome) {
-            (Some(ahead), Ok(granted)) => {
-                let traffic = Traffic::Prefetch { behind: transaction, granted };
-                self.start_translation(master, device, ahead, traffic);
-            }
-            _ => self.answer_transaction(master, device, transaction, outcome),
-        }
-    }
-
-    /// A master learns what became of its transaction, unless that is still to be decided.
-    pub(super) fn answer_transaction(
-        &mut self,
-        master: DmaId,
-        device: usize,
-        transaction: Transaction,
-        outcome: TranslationOutcome,
-    ) {
-        if let Err(refused @ Refused { response: Response::Held(ticket), .. }) = outcome {
-            self.board.ports[device].end();
-            let actor = Running::Stalled { master, device, transaction, refused };
-            let state = State::Waiting(Condition::Released(ticket));
-            self.actors.push(Slot { actor, state });
-            return;
-        }
-        let answer = outcome.map(|granted| granted.output).map_err(|refused| refused.refusal());
-        self.answer_engine(master, Answer::Translated(answer));
-    }
-
-    /// A master that has asked goes on.
-    pub(super) fn answer_engine(&mut self, master: DmaId, answer: Answer) {
-        let mut slots = self.actors.iter_mut();
-        let waiting =
-            slots.find(|slot| matches!(slot.actor, Running::Master { id, .. } if id == master));
-        if let Some(slot) = waiting {
-            slot.state = State::Ready(answer);
-        }
-    }
-
-    /// Software has decided about a stalled transaction.
-    fn released(
-        &mut self,
-        master: DmaId,
-        device: usize,
-        transaction: Transaction,
-        refused: Refused,
-    ) {
-        let Response::Held(ticket) = refused.response else { return };
-        let response = match self.board.ports[device].smmu().released(ticket) {
-            Some(Release::Retry) => return self.translate(master, device, transaction),
-            Some(Release::ReadZeroWriteIgnored) => Response::ReadZeroWriteIgnored,
-            Some(Release::Abort) | None => Response::Abort,
-        };
-        let outcome = Err(Refused { response, ..refused });
-        self.answer_transaction(master, device, transaction, outcome);
+    fn wait_for(&mut self, index: usize, condition: Condition) {
+        self.did = Did::Waits;
+        self.actors[index].state = State::Waiting(condition);
     }
 }

@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod decode;
 mod explain;
+mod explore;
 mod faults;
 mod man;
 mod presets;
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     /// Run a scenario on the adversary, under the checker
     Check(check::Check),
+    /// Run a litmus test in every order of its steps
+    Explore(explore::Explore),
     /// Run cases with known answers and compare
     Replay(replay::Replay),
     /// Run a trace through a TLB: no tables, only what hits and what misses
@@ -49,6 +52,7 @@ pub(crate) fn run(command: Command) -> Result<Exit, Error> {
         Command::Run(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Explore(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Tlb(command) => command.run(),
         Command::Decode(command) => command.run(),
