@@ -71,7 +71,7 @@ pub(crate) fn exhaust(setup: &Setup, bound: u64, progress: &mut dyn FnMut(u64)) 
             Ended::Redundantly => search.found.redundant += 1,
         }
         let tried = search.found.runs + search.found.redundant;
-        if tried % 256 == 0 {
+        if tried.is_multiple_of(256) {
             progress(tried);
         }
         search.race(from.saturating_sub(1));
