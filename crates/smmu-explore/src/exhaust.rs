@@ -6,8 +6,11 @@
 
 use crate::footprint::{Footprint, Relation};
 use crate::trace::{Event, order_last};
-use crate::trial::{Outcome, Setup};
+use crate::trial::{Failure, FailureKind, Outcome, Setup};
 use smmu_machine::ActorName;
+
+/// Runs behind a forbidden outcome, in which the checker may find what command is missing.
+const MORE: u64 = 2000;
 
 /// What a search came to.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +42,8 @@ struct Search<'s> {
     events: Vec<Event>,
     nodes: Vec<Node>,
     found: Exhaustion,
+    /// Runs after which a failure is told that the checker has nothing to say about.
+    enough: u64,
 }
 
 enum Ended {
@@ -51,34 +56,50 @@ enum Ended {
 pub(crate) fn exhaust(setup: &Setup, bound: u64, progress: &mut dyn FnMut(u64)) -> Exhaustion {
     let met = vec![false; setup.litmus.rules.len()];
     let found = Exhaustion { met, ..Exhaustion::default() };
-    let mut search = Search { setup, events: Vec::new(), nodes: Vec::new(), found };
+    let mut search =
+        Search { setup, events: Vec::new(), nodes: Vec::new(), found, enough: u64::MAX };
     loop {
         let from = search.events.len();
         match search.run() {
             Ended::Badly(outcome) => {
                 search.found.runs += 1;
-                search.found.failed = Some((search.events, outcome));
-                return search.found;
+                if search.fail(outcome) {
+                    return search.found;
+                }
             }
             Ended::Completely => search.found.runs += 1,
             Ended::Redundantly => search.found.redundant += 1,
         }
         let tried = search.found.runs + search.found.redundant;
-        if tried % 256 == 0 {
+        if tried.is_multiple_of(256) {
             progress(tried);
         }
         search.race(from.saturating_sub(1));
         if !search.backtrack() {
-            search.found.complete = true;
+            search.found.complete = search.found.failed.is_none();
             return search.found;
         }
-        if tried >= bound {
+        if tried >= bound.min(search.enough) {
             return search.found;
         }
     }
 }
 
 impl Search<'_> {
+    /// A run has failed; `true` if there is nothing better to be found. A verdict of the checker
+    /// is: it names the command that is missing.
+    fn fail(&mut self, outcome: Outcome) -> bool {
+        let is_verdict = |outcome: &Outcome| {
+            matches!(&outcome.failure, Some(Failure { kind: FailureKind::Verdict(_), .. }))
+        };
+        let done = is_verdict(&outcome);
+        if done || self.found.failed.is_none() {
+            self.found.failed = Some((self.events.clone(), outcome));
+            self.enough = self.found.runs + self.found.redundant + MORE;
+        }
+        done
+    }
+
     /// Makes the steps that were chosen, and goes on to the end.
     fn run(&mut self) -> Ended {
         let mut trial = self.setup.start();
