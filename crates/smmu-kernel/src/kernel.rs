@@ -4,7 +4,7 @@ use crate::driver::{Driver, IdPolicy, ProbeError, SmmuStatistics};
 use crate::guarded::LockNumbers;
 use crate::log::LogEntry;
 use crate::vfio::{ContainerView, Vfio};
-use crate::{Errno, Faults, Personality};
+use crate::{DomainView, Errno, Faults, Oops, Personality};
 use smmu_arch::{Command, Event, Features, Iova, Pa, SmmuId, StreamId};
 use smmu_bus::{Cpu, UserMemory};
 use smmu_tables::Prot;
@@ -65,8 +65,11 @@ pub enum Idle {
 pub struct Options {
     /// Which kernel it is.
     pub personality: Personality,
-    /// Which mistakes it makes.
+    /// Which mistakes it makes beside those of its own.
     pub faults: Faults,
+    /// Which mistakes of its own it does not make. Those of [`Personality::Rfc`] stay:
+    /// [`Personality::RfcFixed`] is that kernel without them.
+    pub repairs: Faults,
     /// Which free VMID or ASID is taken. Linux takes the lowest.
     pub id_policy: IdPolicy,
     /// Without range commands, an unmap that would take as many TLBIs as a table has entries takes
@@ -89,6 +92,7 @@ impl Options {
         Self {
             personality,
             faults: Faults::NONE,
+            repairs: Faults::NONE,
             id_policy: IdPolicy::FirstFit,
             tlbi_limit: true,
             idle: Idle::Blocked,
@@ -96,6 +100,12 @@ impl Options {
             dma_entry_limit: 65_535,
             memlock_bytes: u64::MAX,
         }
+    }
+
+    /// All mistakes that the kernel makes.
+    #[must_use]
+    pub fn mistakes(&self) -> Faults {
+        self.personality.mistakes().without(self.repairs).union(self.faults)
     }
 }
 
@@ -173,6 +183,17 @@ impl Kernel {
         self.vfio.host_of(device)?.unmap(self.driver.env(cpu), iova, bytes)
     }
 
+    /// A process whose ASID the domain of a device has shares its address space with some device:
+    /// the domain gets another ASID, and the old one is free.
+    ///
+    /// # Errors
+    /// ENODEV: no such device, or it is in no container. ENOSPC, EIO.
+    pub fn seize_asid(&self, cpu: &dyn Cpu, device: &str) -> Result<(), Errno> {
+        self.check_running()?;
+        let index = self.hardware.devices.iter().position(|node| node.name == device);
+        self.vfio.seize_asid(self.driver.env(cpu), index.ok_or(Errno::ENODEV)?)
+    }
+
     /// The kernel's timer: invalidates what lazy unmaps left for 10 ms.
     pub fn tick(&self, cpu: &dyn Cpu) {
         self.vfio.tick(self.driver.env(cpu));
@@ -185,6 +206,7 @@ impl Kernel {
     /// # Errors
     /// ENOENT; EBUSY: the group is in use; ENODEV: not booted; EMFILE.
     pub fn open(&self, cpu: &dyn Cpu, path: &str) -> Result<i32, Errno> {
+        self.check_running()?;
         let env = self.driver.env(cpu);
         self.vfio.open(env, &self.locks, path)
     }
@@ -195,7 +217,19 @@ impl Kernel {
     /// # Errors
     /// EBADF.
     pub fn close(&self, cpu: &dyn Cpu, process: &dyn UserMemory, fd: i32) -> Result<(), Errno> {
+        self.check_running()?;
         self.vfio.close(self.vfio.call(cpu, &self.driver, process), fd)
+    }
+
+    /// Why the kernel stopped: a mistake after which it would have corrupted its memory or crashed.
+    /// Every call after that gives EIO.
+    #[must_use]
+    pub const fn oops(&self) -> Option<Oops> {
+        self.driver.oops()
+    }
+
+    const fn check_running(&self) -> Result<(), Errno> {
+        if self.oops().is_some() { Err(Errno::EIO) } else { Ok(()) }
     }
 
     /// Gives a second descriptor for the same open file.
@@ -248,8 +282,11 @@ impl Kernel {
         request: u64,
         argument: u64,
     ) -> Result<i64, Errno> {
+        self.check_running()?;
         let call = self.vfio.call(cpu, &self.driver, process);
-        self.vfio.ioctl(call, fd, request as u32, argument)
+        let result = self.vfio.ioctl(call, fd, request as u32, argument);
+        self.check_running()?;
+        result
     }
 
     /// Takes every record out of the Event queue of an SMMU, oldest first: the handler of its
@@ -290,6 +327,14 @@ impl Kernel {
         fd: i32,
     ) -> Result<ContainerView, Errno> {
         self.vfio.view(self.vfio.call(cpu, &self.driver, process), fd)
+    }
+
+    /// The domain that a device uses now: that of its container, or the page table that it is
+    /// attached to through an iommufd. `None` where it is in neither.
+    #[must_use]
+    pub fn domain_of(&self, cpu: &dyn Cpu, device: &str) -> Option<DomainView> {
+        let index = self.hardware.devices.iter().position(|node| node.name == device)?;
+        self.vfio.domain_of(self.driver.env(cpu), index)
     }
 
     /// What the driver read from the ID registers of an SMMU; `None` before boot.

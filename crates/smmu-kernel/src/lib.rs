@@ -40,6 +40,7 @@ mod host;
 mod iommufd;
 mod kernel;
 mod log;
+mod oops;
 mod personality;
 #[cfg(test)]
 mod tests;
@@ -51,5 +52,6 @@ pub use faults::{FaultInfo, FaultSwitch, Faults, UnknownFault};
 pub use iommufd::uapi as iommufd_uapi;
 pub use kernel::{DeviceNode, Hardware, Idle, Kernel, Options, SmmuNode, Statistics};
 pub use log::{LogEntry, Notice};
+pub use oops::Oops;
 pub use personality::Personality;
 pub use vfio::{ContainerView, DomainView, uapi};

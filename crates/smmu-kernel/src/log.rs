@@ -41,16 +41,6 @@ pub enum Notice {
         /// The record.
         words: [u64; 4],
     },
-    /// An oops of the kernel that is modelled: the reference count of a VMID lies past the array
-    /// (bug B4 of the series).
-    VmidOutOfBounds {
-        /// VMID.
-        vmid: Vmid,
-        /// Elements of the array.
-        counts: u32,
-    },
-    /// An oops: a domain that was never attached was freed (bug B8 of the series).
-    FreedUnattachedDomain,
     /// A domain was freed while a stream table entry still names its tables (bug B2 of the series).
     FreedAttachedDomain {
         /// VMID of the domain.
@@ -69,10 +59,6 @@ impl fmt::Display for Notice {
             Self::GlobalError { bits } => write!(f, "global errors {bits:#x}"),
             Self::EventOverflow => f.write_str("Event queue overflow, records lost"),
             Self::UnknownEvent { words } => write!(f, "unknown event record {words:#018x?}"),
-            Self::VmidOutOfBounds { vmid, counts } => {
-                write!(f, "oops: count of VMID {vmid} is outside of an array of {counts}")
-            }
-            Self::FreedUnattachedDomain => f.write_str("oops: a domain without an SMMU was freed"),
             Self::FreedAttachedDomain { vmid } => {
                 write!(f, "the domain of VMID {vmid} was freed while a device uses it")
             }

@@ -1,5 +1,6 @@
 //! Which kernel is modelled.
 
+use crate::{FaultSwitch, Faults};
 use std::fmt;
 
 /// Which kernel is modelled.
@@ -34,11 +35,12 @@ impl Personality {
         !matches!(self, Self::Upstream)
     }
 
-    /// Whether freeing a domain flushes its whole VMID or ASID, users or not, and unmaps send TLBIs
-    /// even where no device is attached. Newer kernels flush when the last device leaves, and
-    /// know from then on that the number is clean.
-    pub(crate) const fn flushes_at_free(self) -> bool {
-        matches!(self, Self::Rfc)
+    /// The mistakes that this kernel has by itself.
+    #[must_use]
+    pub fn mistakes(self) -> Faults {
+        let own = |switch: &FaultSwitch| switch.info().kernel == Some(self);
+        let all = FaultSwitch::ALL.iter().copied();
+        all.filter(own).fold(Faults::NONE, Faults::with)
     }
 }
 

@@ -41,7 +41,8 @@ fn check_schema(schema: &serde_json::Value, file: &Path) {
 
 #[test]
 fn every_scenario_loads_and_fits_the_schema() {
-    for file in files(&folder()) {
+    let folders = ["", "kernel", "experiments"].map(|name| files(&folder().join(name)));
+    for file in folders.into_iter().flatten() {
         check_schema(&ScenarioFile::schema(), &file);
         Scenario::load(&file, &LoadOptions::default()).unwrap_or_else(|error| panic!("{error}"));
     }

@@ -9,10 +9,10 @@ use super::nested::VirtualSte;
 use super::probe::granule;
 use super::unmap::{Deferred, PendingUnmap, flush};
 use super::{Batch, Env, Smmu, atc, entries, strtab};
-use crate::Errno;
 use crate::faults::FaultSwitch;
 use crate::log::Notice;
 use crate::personality::Personality;
+use crate::{Errno, Oops};
 use smmu_arch::{
     Command, Eats, Features, Granule, Pa, Promise, SmmuId, Stage, Ste, StreamId, TlbiVmid, Vmid,
 };
@@ -51,8 +51,9 @@ pub(crate) struct Domain {
     table: Table,
     /// Stage 1 of guests may stand above: what was combined with it is to be forgotten too.
     nest_parent: bool,
-    /// A stream that is just being moved from one guest's entry to another stands here twice.
-    streams: Vec<StreamId>,
+    /// Streams with the VMID that each uses. One that is just being moved from one guest's entry to
+    /// another stands here twice.
+    users: Vec<(StreamId, Vmid)>,
     /// Its table may be remembered under a VMID that others use as well.
     remembered: bool,
 }
@@ -99,9 +100,9 @@ impl Domain {
             }
         };
         let number = env.driver.number_domain();
-        let (streams, remembered) = (Vec::new(), false);
+        let (users, remembered) = (Vec::new(), false);
         let smmu = smmu.id;
-        Ok(Self { number, smmu, tag, ownership, table, nest_parent, streams, remembered })
+        Ok(Self { number, smmu, tag, ownership, table, nest_parent, users, remembered })
     }
 
     /// SMMU of the domain.
@@ -128,8 +129,8 @@ impl Domain {
     }
 
     /// Streams that are attached.
-    pub(crate) fn streams(&self) -> &[StreamId] {
-        &self.streams
+    pub(crate) fn streams(&self) -> impl Iterator<Item = StreamId> {
+        self.users.iter().map(|&(stream, _)| stream)
     }
 
     /// Sizes that can be mapped, as a set of bits: bit n for 2^n bytes. The Contiguous hint is not
@@ -149,10 +150,11 @@ impl Domain {
     /// # Errors
     /// ENODEV: the stream has no place in the table. ENOMEM, EIO.
     pub(crate) fn attach(&mut self, env: Env<'_>, stream: StreamId) -> Result<(), Errno> {
-        self.enter(env, stream, None)
+        self.enter(env, stream, (None, self.tag.vmid()))
     }
 
-    /// Like [`Domain::attach`], with a guest's entry above this stage 2.
+    /// Like [`Domain::attach`], with a guest's entry above this stage 2, under a VMID that is the
+    /// domain's or the guest's own.
     ///
     /// # Errors
     /// As [`Domain::attach`].
@@ -161,27 +163,32 @@ impl Domain {
         env: Env<'_>,
         stream: StreamId,
         guest: &VirtualSte,
+        vmid: Vmid,
     ) -> Result<(), Errno> {
-        self.enter(env, stream, Some(guest))
+        self.enter(env, stream, (Some(guest), vmid))
     }
 
     fn enter(
         &mut self,
         env: Env<'_>,
         stream: StreamId,
-        guest: Option<&VirtualSte>,
+        (guest, vmid): (Option<&VirtualSte>, Vmid),
     ) -> Result<(), Errno> {
         let smmu = self.smmu_of(env);
-        if let Tag::Stage2(vmid) = self.tag {
+        if let Tag::Stage2(_) = self.tag {
             // From here on an unmap sends its TLBI, before the first translation can be made.
             smmu.join_vmid(env, vmid);
         }
         self.remembered = self.ownership == Ownership::SharedVmid;
-        self.streams.push(stream);
+        self.users.push((stream, vmid));
+        if !env.has(FaultSwitch::InvAttachRace) {
+            // Whoever unmaps from now on sees the stream, or its STE is not there yet.
+            env.cpu.barrier();
+        }
         let written = match guest {
             None => self.write_entry(env, smmu, stream),
             Some(guest) => {
-                let entry = guest.over(&self.stage2_entry(smmu));
+                let entry = guest.over(&self.stage2_entry(smmu, vmid));
                 strtab::write(env, smmu, stream, &entry)
             }
         };
@@ -189,8 +196,8 @@ impl Domain {
             // What the endpoint has from another domain goes, and with a guest ATS is off.
             Self::forget_at(env, smmu, stream);
         } else {
-            self.streams.pop();
-            if let Tag::Stage2(vmid) = self.tag {
+            self.users.pop();
+            if let Tag::Stage2(_) = self.tag {
                 smmu.leave_vmid(env, vmid);
             }
         }
@@ -204,15 +211,15 @@ impl Domain {
                 let context = strtab::write_context(env, smmu, stream, &context)?;
                 entries::stage1(context, &smmu.features)
             }
-            Tag::Stage2(_) => self.stage2_entry(smmu),
+            Tag::Stage2(vmid) => self.stage2_entry(smmu, vmid),
         };
         let ats = smmu.ats_streams.contains(&stream);
         let eats = if ats { Eats::Full } else { Eats::Disabled };
         strtab::write(env, smmu, stream, &Ste { eats, ..plain }.encode())
     }
 
-    fn stage2_entry(&self, smmu: &Smmu) -> Ste {
-        entries::stage2(&self.table, self.tag.vmid(), &smmu.features)
+    fn stage2_entry(&self, smmu: &Smmu, vmid: Vmid) -> Ste {
+        entries::stage2(&self.table, vmid, &smmu.features)
     }
 
     /// Blocks a stream again. When it was the last that used the number, everything of the number
@@ -221,7 +228,9 @@ impl Domain {
         // The entry was there when the stream was attached.
         let smmu = self.smmu_of(env);
         let _ = strtab::write(env, smmu, stream, &entries::abort());
-        Self::forget_at(env, smmu, stream);
+        if !env.has(FaultSwitch::NoAtcAtDetach) {
+            Self::forget_at(env, smmu, stream);
+        }
         self.leave(env, stream);
     }
 
@@ -235,16 +244,15 @@ impl Domain {
     /// number, everything of the number is forgotten.
     pub(crate) fn leave(&mut self, env: Env<'_>, stream: StreamId) {
         let smmu = self.smmu_of(env);
-        if let Some(at) = self.streams.iter().position(|&attached| attached == stream) {
-            self.streams.remove(at);
-        }
-        let last = match self.tag {
-            Tag::Stage1(_) => self.streams.is_empty(),
-            Tag::Stage2(vmid) => smmu.leave_vmid(env, vmid),
+        let at = self.users.iter().position(|&(attached, _)| attached == stream);
+        let vmid = at.map_or(self.tag.vmid(), |at| self.users.remove(at).1);
+        let (tag, last) = match self.tag {
+            Tag::Stage1(_) => (self.tag, self.users.is_empty()),
+            Tag::Stage2(_) => (Tag::Stage2(vmid), smmu.leave_vmid(env, vmid)),
         };
-        if last && !env.driver.options.personality.flushes_at_free() {
-            flush(env, smmu, self.tag);
-            self.forgotten(env, smmu, self.tag.vmid());
+        if last && !env.has(FaultSwitch::FlushAtFree) {
+            flush(env, smmu, tag);
+            self.forgotten(env, smmu, vmid);
         }
         env.cpu.promise(Promise::Detached { smmu: self.smmu, stream });
     }
@@ -295,12 +303,19 @@ impl Domain {
         let removed = self.table.unmap(env.cpu, input, bytes, &mut |one| gather.add(one));
         let removed = removed.unwrap_or_default();
         smmu.counters.unmaps.add_one();
-        let live = self.is_live(env, smmu) && !gather.is_empty();
+        let tags = if gather.is_empty() { Vec::new() } else { self.live_tags(env, smmu) };
         let range = (input, input + (bytes - 1));
         // What a guest's stage 1 made of the range has other addresses.
         let forgotten = (!self.nest_parent).then_some(range);
-        let batch = live.then(|| self.invalidate(env, smmu, &gather));
-        let atc = if live { atc::commands(smmu, &self.streams, forgotten) } else { Vec::new() };
+        let streams: Vec<_> = if tags.is_empty() { Vec::new() } else { self.streams().collect() };
+        let mut atc = atc::commands(smmu, &streams, forgotten);
+        if env.has(FaultSwitch::AtcBeforeTlbi) {
+            atc::forget(env, smmu, std::mem::take(&mut atc));
+        }
+        if env.has(FaultSwitch::RangeEndInclusive) && smmu.features.ril {
+            self.run_over(env, range, &tags);
+        }
+        let batch = (!tags.is_empty()).then(|| self.invalidate(env, smmu, &gather, &tags));
         let (retired, promises) = (removed.retired, self.promises(env, range));
         PendingUnmap { env, smmu, batch, atc, retired, promises }
     }
@@ -316,9 +331,11 @@ impl Domain {
     /// Forgets everything of the domain.
     pub(crate) fn flush(&self, env: Env<'_>) {
         let smmu = self.smmu_of(env);
-        if self.is_live(env, smmu) {
-            flush(env, smmu, self.tag);
-            atc::forget(env, smmu, atc::commands(smmu, &self.streams, None));
+        let tags = self.live_tags(env, smmu);
+        tags.iter().for_each(|&tag| flush(env, smmu, tag));
+        if !tags.is_empty() {
+            let streams: Vec<_> = self.streams().collect();
+            atc::forget(env, smmu, atc::commands(smmu, &streams, None));
         }
     }
 
@@ -327,32 +344,64 @@ impl Domain {
         self.table.translate(env.cpu, input).map(Pa)
     }
 
-    /// Whether translations of the number may be cached. Without a stream they are not: the last one
-    /// that left flushed them.
-    fn is_live(&self, env: Env<'_>, smmu: &Smmu) -> bool {
-        env.driver.options.personality.flushes_at_free()
-            || match self.tag {
-                Tag::Stage1(_) => !self.streams.is_empty(),
-                Tag::Stage2(vmid) => smmu.uses_vmid(env, vmid),
+    /// The tags under which translations of the domain may be cached. Without a stream there are
+    /// none: the last one that left flushed them.
+    fn live_tags(&self, env: Env<'_>, smmu: &Smmu) -> Vec<Tag> {
+        let always = env.has(FaultSwitch::FlushAtFree);
+        match self.tag {
+            Tag::Stage1(_) if always || !self.users.is_empty() => vec![self.tag],
+            Tag::Stage1(_) => Vec::new(),
+            Tag::Stage2(_) => {
+                let mut vmids = self.vmids();
+                vmids.retain(|&vmid| always || smmu.uses_vmid(env, vmid));
+                vmids.into_iter().map(Tag::Stage2).collect()
             }
+        }
     }
 
-    fn invalidate<'a>(&self, env: Env<'a>, smmu: &'a Smmu, gather: &Gather) -> Batch<'a> {
+    /// The domain's own VMID, and those of guests that use it under a VMID of theirs.
+    fn vmids(&self) -> Vec<Vmid> {
+        let mut vmids = vec![self.tag.vmid()];
+        for &(_, vmid) in &self.users {
+            if !vmids.contains(&vmid) {
+                vmids.push(vmid);
+            }
+        }
+        vmids
+    }
+
+    /// The loop over the pieces of a range that is one byte too long.
+    fn run_over(&self, env: Env<'_>, (first, last): (u64, u64), tags: &[Tag]) {
+        if let [Tag::Stage1(_)] = tags {
+            let bytes = last - first + 2;
+            env.oops(Oops::EndlessRange { smmu: self.smmu, first, bytes });
+        }
+    }
+
+    fn invalidate<'a>(
+        &self,
+        env: Env<'a>,
+        smmu: &'a Smmu,
+        gather: &Gather,
+        tags: &[Tag],
+    ) -> Batch<'a> {
         let mut batch = Batch::new(env, smmu);
-        let tag = match self.tag {
-            Tag::Stage2(_) if env.has(FaultSwitch::TlbiWrongVmid) => Tag::Stage2(Vmid(0)),
-            tag => tag,
-        };
         if env.has(FaultSwitch::SkipUnmapTlbi) {
             return batch;
         }
-        let scope =
-            gather.invalidate(&mut batch, &smmu.features, tag, env.driver.options.tlbi_limit);
-        // A TLBI by IPA need not reach what was combined with a guest's stage 1.
-        if self.nest_parent && scope == Scope::Addresses && !env.has(FaultSwitch::SkipS1Clear) {
-            batch.sync();
-            batch = Batch::new(env, smmu);
-            batch.add(Command::TlbiNhAll(TlbiVmid { vmid: tag.vmid() }));
+        for &tag in tags {
+            let tag = match tag {
+                Tag::Stage2(_) if env.has(FaultSwitch::TlbiWrongVmid) => Tag::Stage2(Vmid(0)),
+                tag => tag,
+            };
+            let limited = env.driver.options.tlbi_limit;
+            let scope = gather.invalidate(&mut batch, &smmu.features, tag, limited);
+            // A TLBI by IPA need not reach what was combined with a guest's stage 1.
+            if self.nest_parent && scope == Scope::Addresses && !env.has(FaultSwitch::SkipS1Clear) {
+                batch.sync();
+                batch = Batch::new(env, smmu);
+                batch.add(Command::TlbiNhAll(TlbiVmid { vmid: tag.vmid() }));
+            }
         }
         batch
     }
@@ -360,22 +409,30 @@ impl Domain {
     fn promises(&self, env: Env<'_>, range: (u64, u64)) -> Vec<Promise> {
         let space = (self.smmu, self.tag.vmid());
         let parts = match self.ownership {
-            Ownership::SharedVmid => env.driver.sharing.remove(env, space, self.number, range),
+            Ownership::SharedVmid => {
+                let own = env.driver.sharing.remove(env, space, self.number, range);
+                if env.has(FaultSwitch::SplitTables) { vec![range] } else { own }
+            }
             Ownership::Asid | Ownership::Vmid => vec![range],
         };
         let (stage, asid) = match self.tag {
             Tag::Stage1(asid) => (Stage::Stage1, Some(asid)),
             Tag::Stage2(_) => (Stage::Stage2, None),
         };
-        let promise = |(first, last)| Promise::Unmapped {
-            smmu: self.smmu,
-            stage,
-            vmid: self.tag.vmid(),
-            asid,
-            first,
-            last,
+        let promise = |vmid| {
+            move |(first, last)| Promise::Unmapped {
+                smmu: self.smmu,
+                stage,
+                vmid,
+                asid,
+                first,
+                last,
+            }
         };
-        parts.into_iter().map(promise).collect()
+        self.vmids()
+            .into_iter()
+            .flat_map(|vmid| parts.clone().into_iter().map(promise(vmid)))
+            .collect()
     }
 
     /// Gives the domain another VMID that the caller holds (`rfc-fixed`): entries first, then the
@@ -388,17 +445,36 @@ impl Domain {
         let old = self.tag.vmid();
         self.tag = Tag::Stage2(vmid);
         let mut last = false;
-        for &stream in &self.streams {
+        for at in 0..self.users.len() {
             smmu.join_vmid(env, vmid);
-            self.write_entry(env, smmu, stream)?;
+            self.write_entry(env, smmu, self.users[at].0)?;
+            self.users[at].1 = vmid;
             last = smmu.leave_vmid(env, old);
         }
         env.driver.sharing.retag(env, self.smmu, self.number, old, vmid);
-        if last {
+        if last && !env.has(FaultSwitch::VmidSwapWithoutTlbi) {
             flush(env, smmu, Tag::Stage2(old));
             self.forgotten(env, smmu, old);
             self.remembered = true;
         }
+        Ok(())
+    }
+
+    /// Gives the domain another ASID, because a process has the old one and shares its address space
+    /// with a device (Linux's `arm_smmu_share_asid`): contexts first, then the old number is
+    /// forgotten and free. Nothing happens to a stage 2.
+    ///
+    /// # Errors
+    /// ENOSPC: no ASID is free. EIO.
+    pub(crate) fn give_asid(&mut self, env: Env<'_>) -> Result<(), Errno> {
+        let Tag::Stage1(old) = self.tag else { return Ok(()) };
+        let smmu = self.smmu_of(env);
+        self.tag = Tag::Stage1(smmu.allocate_asid(env)?);
+        self.streams().try_for_each(|stream| self.write_entry(env, smmu, stream))?;
+        if !env.has(FaultSwitch::AsidSeizeWithoutTlbi) {
+            flush(env, smmu, Tag::Stage1(old));
+        }
+        smmu.free_asid(env, old);
         Ok(())
     }
 
@@ -407,10 +483,10 @@ impl Domain {
     /// under a VMID that is in use is kept until that is flushed, with the last stream.
     pub(crate) fn free(self, env: Env<'_>) {
         let smmu = self.smmu_of(env);
-        if !self.streams.is_empty() {
+        if !self.users.is_empty() {
             env.log(smmu, Notice::FreedAttachedDomain { vmid: self.tag.vmid() });
         }
-        if env.driver.options.personality.flushes_at_free() {
+        if env.has(FaultSwitch::FlushAtFree) {
             flush(env, smmu, self.tag);
         }
         let kept = self.remembered && smmu.keep_table(env, self.tag.vmid(), &self.table);
@@ -440,7 +516,7 @@ fn told_vmid(env: Env<'_>, smmu: &Smmu, told: Option<u32>) -> Result<Vmid, Errno
     match Vmid(told.unwrap_or(0) as u16) {
         Vmid(0) => smmu.allocate_vmid(env),
         vmid => {
-            smmu.adopt_vmid(env, vmid);
+            smmu.adopt_vmid(env, vmid)?;
             Ok(vmid)
         }
     }
@@ -448,6 +524,10 @@ fn told_vmid(env: Env<'_>, smmu: &Smmu, told: Option<u32>) -> Result<Vmid, Errno
 
 fn shared_vmid(env: Env<'_>, told: Option<u32>) -> Result<Vmid, Errno> {
     match told {
+        // Bug B4: 16 bits of the number, of which 0 means "none told".
+        Some(number) if env.has(FaultSwitch::VmidUnchecked) && number as u16 == 0 => {
+            env.driver.shared_vmids.allocate(env)
+        }
         None => env.driver.shared_vmids.allocate(env),
         Some(number) => env.driver.shared_vmids.reserve(env, number),
     }

@@ -34,10 +34,10 @@ pub(crate) use sharing::Sharing;
 pub(crate) use unmap::Deferred;
 pub(crate) use vmid::SharedVmids;
 
-use crate::faults::FaultSwitch;
+use crate::faults::{FaultSwitch, Faults};
 use crate::guarded::{Guarded, LockNumbers};
 use crate::log::{Log, Notice};
-use crate::{Errno, Hardware, Options};
+use crate::{Errno, Hardware, Oops, Options};
 use counters::Counters;
 use events::EventQueue;
 use heap::Heap;
@@ -56,6 +56,10 @@ use vmid::VmidTable;
 #[derive(Debug)]
 pub(crate) struct Driver {
     pub(crate) options: Options,
+    /// All mistakes that the kernel makes.
+    mistakes: Faults,
+    /// Why the kernel stopped, if it did.
+    oops: Cell<Option<Oops>>,
     pub(crate) log: Log,
     pub(crate) heap: Heap,
     /// VMIDs that several SMMUs and containers share (`rfc-fixed`).
@@ -71,7 +75,9 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(locks: &LockNumbers, hardware: &Hardware, options: Options) -> Self {
         Self {
+            mistakes: options.mistakes(),
             options,
+            oops: Cell::new(None),
             log: Log::default(),
             heap: Heap::new(locks, hardware.heap),
             shared_vmids: SharedVmids::new(locks),
@@ -133,6 +139,11 @@ impl Driver {
         Env { cpu, driver: self }
     }
 
+    /// Why the kernel stopped, if it did.
+    pub(crate) const fn oops(&self) -> Option<Oops> {
+        self.oops.get()
+    }
+
     /// A number that no domain had before.
     fn number_domain(&self) -> u64 {
         let number = self.next_domain.get();
@@ -171,7 +182,13 @@ pub(crate) struct Env<'a> {
 impl Env<'_> {
     /// Whether a fault is switched on.
     pub(crate) fn has(self, fault: FaultSwitch) -> bool {
-        self.driver.options.faults.has(fault)
+        self.driver.mistakes.has(fault)
+    }
+
+    /// The kernel stops here; the first cause counts. What is left of the call is of no meaning.
+    pub(crate) fn oops(self, cause: Oops) -> Errno {
+        self.driver.oops.set(self.driver.oops.get().or(Some(cause)));
+        Errno::EIO
     }
 
     pub(crate) fn log(self, smmu: &Smmu, notice: Notice) {

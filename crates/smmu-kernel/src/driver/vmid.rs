@@ -2,9 +2,9 @@
 
 use super::ids::IdAllocator;
 use super::{Env, Smmu};
-use crate::Errno;
+use crate::faults::FaultSwitch;
 use crate::guarded::{Guarded, LockNumbers};
-use crate::log::Notice;
+use crate::{Errno, Oops};
 use rustc_hash::FxHashMap;
 use smmu_arch::{Promise, Vmid};
 use smmu_tables::Table;
@@ -35,7 +35,7 @@ impl VmidTable {
 
 impl Smmu {
     /// A free number for a new domain.
-    pub(super) fn allocate_vmid(&self, env: Env<'_>) -> Result<Vmid, Errno> {
+    pub(crate) fn allocate_vmid(&self, env: Env<'_>) -> Result<Vmid, Errno> {
         let vmid = self.vmids.with(env.cpu, |vmids| vmids.ids.allocate()).map(Vmid);
         let vmid = vmid.ok_or(Errno::ENOSPC)?;
         self.vmids.with(env.cpu, |vmids| *vmids.domains.entry(vmid).or_default() += 1);
@@ -47,22 +47,26 @@ impl Smmu {
     /// One domain more has this number. Its bit is *not* set here: the series counts a number that
     /// user space named without reserving it (bug B5), and without a look at the size of its array
     /// (bug B4).
-    pub(super) fn adopt_vmid(&self, env: Env<'_>, vmid: Vmid) {
+    ///
+    /// # Errors
+    /// An [`Oops`]: the array has no such element.
+    pub(super) fn adopt_vmid(&self, env: Env<'_>, vmid: Vmid) -> Result<(), Errno> {
         let (first, counts) = self.vmids.with(env.cpu, |vmids| {
             let count = vmids.domains.entry(vmid).or_default();
             *count += 1;
             (*count == 1, vmids.ids.capacity())
         });
         if u32::from(vmid.0) >= counts {
-            env.log(self, Notice::VmidOutOfBounds { vmid, counts });
+            return Err(env.oops(Oops::VmidOutOfBounds { smmu: self.id, vmid, counts }));
         }
         if first {
             env.cpu.promise(Promise::VmidAssigned { smmu: self.id, vmid });
         }
+        Ok(())
     }
 
     /// One domain less has this number; after the last it is free.
-    pub(super) fn release_vmid(&self, env: Env<'_>, vmid: Vmid) {
+    pub(crate) fn release_vmid(&self, env: Env<'_>, vmid: Vmid) {
         let last = self.vmids.with(env.cpu, |vmids| {
             let count = vmids.domains.get_mut(&vmid)?;
             *count -= 1;
@@ -140,6 +144,11 @@ impl SharedVmids {
         stage2_smmus(env).map(|smmu| smmu.features.vmid_bits()).min().unwrap_or(0)
     }
 
+    /// Whether a number is one that user space may name.
+    pub(crate) fn is_vmid(env: Env<'_>, number: u32) -> bool {
+        number != 0 && number >> Self::bits(env) == 0
+    }
+
     /// A number that is free on every SMMU, held once.
     ///
     /// # Errors
@@ -161,7 +170,7 @@ impl SharedVmids {
                 aside.into_iter().for_each(|number| _ = vmids.ids.free(number));
             });
             let vmid = found.ok_or(Errno::ENOSPC)?;
-            holders.insert(vmid, 1);
+            *holders.entry(vmid).or_default() += 1;
             announce(env, vmid);
             Ok(vmid)
         })
@@ -173,20 +182,33 @@ impl SharedVmids {
     /// EINVAL for 0 and for a number too wide for some SMMU; EBUSY where an SMMU uses the number
     /// for something else.
     pub(crate) fn reserve(&self, env: Env<'_>, number: u32) -> Result<Vmid, Errno> {
-        if number == 0 || number >> Self::bits(env) != 0 {
-            return Err(Errno::EINVAL);
-        }
         let vmid = Vmid(number as u16);
+        if !Self::is_vmid(env, number) {
+            if !env.has(FaultSwitch::VmidUnchecked) {
+                return Err(Errno::EINVAL);
+            }
+            let smmu = stage2_smmus(env).next().ok_or(Errno::EINVAL)?.id;
+            let counts = 1 << Self::bits(env);
+            if u32::from(vmid.0) >= counts {
+                return Err(env.oops(Oops::VmidOutOfBounds { smmu, vmid, counts }));
+            }
+        }
         self.0.with(env.cpu, |holders| {
             if let Some(count) = holders.get_mut(&vmid) {
                 *count += 1;
                 return Ok(vmid);
             }
             let first = stage2_smmus(env).next().ok_or(Errno::EINVAL)?;
+            if env.has(FaultSwitch::VmidUnreserved) {
+                holders.insert(vmid, 1);
+                announce(env, vmid);
+                return Ok(vmid);
+            }
             if !first.vmids.with(env.cpu, |vmids| vmids.ids.take(vmid.0)) {
                 return Err(Errno::EBUSY);
             }
-            if !take_elsewhere(env, first, vmid.0) {
+            let elsewhere = env.has(FaultSwitch::VmidOfOneSmmu);
+            if !elsewhere && !take_elsewhere(env, first, vmid.0) {
                 first.vmids.with(env.cpu, |vmids| vmids.ids.free(vmid.0));
                 return Err(Errno::EBUSY);
             }

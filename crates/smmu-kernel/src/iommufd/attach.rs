@@ -4,10 +4,11 @@ use super::context::State;
 use super::hwpt::{alloc_paging, smmu_of};
 use super::iova;
 use super::objects::{Object, Objects};
+use crate::DomainView;
 use crate::Errno;
 use crate::driver::{Env, VirtualSte};
-use crate::vfio::{Call, Group};
-use smmu_arch::StreamId;
+use crate::vfio::{Call, Group, domain_view};
+use smmu_arch::{StreamId, Vmid};
 
 /// The HWPT of a group.
 #[derive(Debug)]
@@ -23,15 +24,18 @@ struct Target {
     paging: u32,
     /// The guest's entry above, and the vIOMMU that it belongs to.
     guest: Option<(VirtualSte, u32)>,
+    /// The VMID of that vIOMMU.
+    vmid: Option<Vmid>,
 }
 
 impl Target {
     fn of(objects: &Objects, hwpt: u32) -> Result<Self, Errno> {
         match objects.get(hwpt)? {
-            Object::Paging(_) => Ok(Self { paging: hwpt, guest: None }),
+            Object::Paging(_) => Ok(Self { paging: hwpt, guest: None, vmid: None }),
             Object::Nested(nested) => {
-                let paging = objects.viommu(nested.viommu)?.parent;
-                Ok(Self { paging, guest: Some((nested.ste, nested.viommu)) })
+                let viommu = objects.viommu(nested.viommu)?;
+                let guest = Some((nested.ste, nested.viommu));
+                Ok(Self { paging: viommu.parent, guest, vmid: Some(viommu.vmid) })
             }
             _ => Err(Errno::EINVAL),
         }
@@ -39,9 +43,9 @@ impl Target {
 
     fn enter(self, env: Env<'_>, objects: &mut Objects, stream: StreamId) -> Result<(), Errno> {
         let domain = &mut objects.paging_mut(self.paging)?.domain;
-        match self.guest {
-            None => domain.attach(env, stream),
-            Some((ste, _)) => domain.attach_nested(env, stream, &ste),
+        match (self.guest, self.vmid) {
+            (Some((ste, _)), Some(vmid)) => domain.attach_nested(env, stream, &ste, vmid),
+            _ => domain.attach(env, stream),
         }
     }
 
@@ -228,6 +232,16 @@ pub(super) fn detach(call: Call<'_>, state: &mut State, device: u32) {
         }
     }
     put(call, state, hwpt);
+}
+
+/// The page table in memory that a device uses, with the VMID under which it does.
+pub(super) fn domain_of(state: &State, device: u32) -> Option<DomainView> {
+    let device = state.objects.device(device).ok()?;
+    let attachment = state.attachments.get(&device.group)?;
+    let target = Target::of(&state.objects, attachment.hwpt).ok()?;
+    let view = domain_view(&state.objects.paging(target.paging).ok()?.domain);
+    let vmid = target.vmid.or(view.vmid);
+    Some(DomainView { vmid, ..view })
 }
 
 /// A device uses an HWPT no longer; one that was made for an attach goes with the last.

@@ -38,6 +38,21 @@ impl Endpoint {
         self.smmu == smmu && self.streams.contains(&stream)
     }
 
+    /// Its SMMU.
+    pub(crate) const fn smmu(&self) -> SmmuId {
+        self.smmu
+    }
+
+    /// Its StreamIDs.
+    pub(crate) fn streams(&self) -> &[StreamId] {
+        &self.streams
+    }
+
+    /// Its group by index, and where it is bound with its number there.
+    pub(crate) fn whereabouts(&self, env: Env<'_>) -> (usize, Option<(Rc<Context>, u32)>) {
+        (self.group, self.bound.with(env.cpu, |bound| bound.clone()))
+    }
+
     /// Hands an event to the guest that has the device; `false` where the host has to look after it.
     pub(crate) fn report(&self, env: Env<'_>, event: &Event) -> bool {
         let bound = self.bound.with(env.cpu, |bound| bound.clone());

@@ -6,6 +6,7 @@ use super::attach::{self, Attachment};
 use super::objects::{Object, Objects};
 use super::uapi::{self, Argument, Destroy, IommuOption};
 use super::{hwpt, ioas, iova, veventq, viommu};
+use crate::DomainView;
 use crate::Errno;
 use crate::abi;
 use crate::driver::Env;
@@ -58,6 +59,11 @@ impl Context {
                 let _ = state.destroy(call, id);
             }
         });
+    }
+
+    /// The page table in memory that a device uses.
+    pub(crate) fn domain_of(&self, env: Env<'_>, device: u32) -> Option<DomainView> {
+        self.with(env, |state| attach::domain_of(state, device))
     }
 
     /// Hands an event of a device to its guest; `false` where the host has to look after it.
@@ -205,7 +211,7 @@ impl State {
             Object::Ioas(space) => ioas::destroyed(call, self, space),
             Object::Paging(paging) => hwpt::destroyed(call, self, id, paging),
             Object::Nested(nested) => _ = self.objects.release(nested.viommu),
-            Object::Viommu(viommu) => _ = self.objects.release(viommu.parent),
+            Object::Viommu(viommu) => viommu::destroyed(call, self, &viommu),
             Object::Vdevice(vdevice) => viommu::vdevice_destroyed(self, &vdevice),
             Object::Veventq(queue) => veventq::destroyed(self, &queue),
         }

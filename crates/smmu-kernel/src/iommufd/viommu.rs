@@ -9,9 +9,10 @@ use super::uapi::{
 };
 use crate::Errno;
 use crate::driver::guest_command;
+use crate::faults::FaultSwitch;
 use crate::vfio::Call;
 use iommufd_bindings::iommufd as abi;
-use smmu_arch::{Command, SmmuId, StreamId, Vmid};
+use smmu_arch::{Command, SmmuId, StreamId, TlbiVa, Vmid};
 use std::collections::BTreeMap;
 
 /// Commands of one call at most.
@@ -26,8 +27,9 @@ pub(super) struct Viommu {
     pub(super) smmu: SmmuId,
     /// The stage 2 of the virtual machine.
     pub(super) parent: u32,
-    /// A copy of the parent's number: two vIOMMUs of one parent have the same.
-    vmid: Vmid,
+    /// A copy of the parent's number, so that two vIOMMUs of one parent have the same; or a number of
+    /// its own where that mistake is repaired.
+    pub(super) vmid: Vmid,
     /// vDEVICEs by the guest's StreamID.
     pub(super) vdevices: BTreeMap<u64, u32>,
     /// Event queues by type.
@@ -66,6 +68,10 @@ pub(super) fn alloc(
     if parent.domain.smmu() != smmu {
         return Err(Errno::EINVAL);
     }
+    let vmid = match call.env.has(FaultSwitch::ViommusShareVmid) {
+        true => vmid,
+        false => smmu_of(call.env, state.objects.device(cmd.dev_id)?)?.allocate_vmid(call.env)?,
+    };
     state.objects.hold(cmd.hwpt_id);
     cmd.out_viommu_id = state.objects.insert(Object::Viommu(Viommu {
         smmu,
@@ -102,6 +108,16 @@ pub(super) fn alloc_vdevice(state: &mut State, cmd: &mut VdeviceAlloc) -> Result
     state.objects.device_mut(cmd.dev_id)?.vdevice = Some(id);
     cmd.out_vdevice_id = id;
     Ok(id)
+}
+
+/// What goes with a vIOMMU that is destroyed. Nobody is attached under it any more.
+pub(super) fn destroyed(call: Call<'_>, state: &mut State, viommu: &Viommu) {
+    if !call.env.has(FaultSwitch::ViommusShareVmid)
+        && let Some(smmu) = call.env.driver.smmu(viommu.smmu)
+    {
+        smmu.release_vmid(call.env, viommu.vmid);
+    }
+    state.objects.release(viommu.parent);
 }
 
 /// What goes with a vDEVICE that is destroyed.
@@ -150,8 +166,11 @@ pub(super) fn invalidate(
     for (index, words) in commands.iter().enumerate() {
         let stream_of = |stream| real_stream(&state.objects, viommu, stream);
         match guest_command(words, viommu.vmid, stream_of) {
-            Ok(command) => block.push(command),
+            Ok(command) => block.push(spoiled(call, command)),
             Err(errno) => {
+                if !call.env.has(FaultSwitch::UnsentCounted) {
+                    smmu.issue_for_guest(call.env, &block);
+                }
                 cmd.entry_num = index as u32;
                 return Err(errno);
             }
@@ -162,6 +181,15 @@ pub(super) fn invalidate(
     }
     cmd.entry_num = count;
     Ok(())
+}
+
+fn spoiled(call: Call<'_>, command: Command) -> Command {
+    match command {
+        Command::TlbiNhVa(told) if call.env.has(FaultSwitch::TlbiWithoutVmid) => {
+            Command::TlbiNhVa(TlbiVa { vmid: Vmid(0), ..told })
+        }
+        command => command,
+    }
 }
 
 /// All of them, before the first is looked at.

@@ -4,7 +4,7 @@
 use super::platform::{Bench, USER, narrow_vmids, stage2_only};
 use crate::client::{Container, Group, IommuType};
 use crate::uapi;
-use crate::{FaultSwitch, Faults, Options, Personality};
+use crate::{Errno, FaultSwitch, Faults, Options, Personality};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use smmu_arch::{IdRegisters, StreamConfig, StreamId};
@@ -128,6 +128,11 @@ fn check_with(ids: IdRegisters, options: Options, steps: &[Step]) {
         }
         fds.extend(opened);
         check_promises(&desk.trace());
+        if bench.kernel.oops().is_some() {
+            // The kernel has stopped: nothing is given back any more.
+            assert_eq!(Container::open(&process).err(), Some(Errno::EIO));
+            return;
+        }
     }
     fds.into_iter().for_each(|fd| process.close(fd).unwrap());
     check_promises(&desk.trace());

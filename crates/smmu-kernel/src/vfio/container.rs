@@ -4,10 +4,11 @@ use super::type1::{Call, Type1, Variant};
 use super::uapi::{self, INVALID_VMID};
 use super::{dirty, dma, info};
 use crate::Errno;
-use crate::driver::Env;
+use crate::driver::{Env, SharedVmids};
+use crate::faults::FaultSwitch;
 use crate::guarded::{Guarded, LockNumbers};
 use crate::personality::Personality;
-use smmu_arch::Vmid;
+use smmu_arch::{StreamId, Vmid};
 use std::cell::Cell;
 use std::rc::Rc;
 use vfio_bindings::bindings::vfio as abi;
@@ -66,7 +67,7 @@ impl Container {
         let joined = self.state.with(call.env.cpu, |state| {
             if let Some(iommu) = &mut state.iommu {
                 // The series uses the driver's copy, which a later SET_VMID does not reach (B3).
-                if call.env.driver.options.personality == Personality::RfcFixed {
+                if !call.env.has(FaultSwitch::LateSetIgnored) {
                     iommu.vmid = state.vmid;
                 }
                 iommu.attach_group(call, group)?;
@@ -157,9 +158,12 @@ impl Container {
             return Err(Errno::EINVAL);
         }
         self.state.with(env.cpu, |state| {
-            if env.driver.options.personality == Personality::RfcFixed {
+            let checked = SharedVmids::is_vmid(env, number) || !env.has(FaultSwitch::VmidUnchecked);
+            if env.driver.options.personality == Personality::RfcFixed && checked {
                 let reserved = env.driver.shared_vmids.reserve(env, number)?;
-                if let Some(iommu) = state.iommu.as_mut().filter(|iommu| iommu.variant.nesting)
+                let iommu = state.iommu.as_mut().filter(|iommu| iommu.variant.nesting);
+                let iommu = iommu.filter(|_| !env.has(FaultSwitch::LateSetIgnored));
+                if let Some(iommu) = iommu
                     && let Err(errno) = iommu.retag(env, number)
                 {
                     env.driver.shared_vmids.release(env, reserved);
@@ -171,6 +175,17 @@ impl Container {
             }
             state.vmid = number;
             Ok(0)
+        })
+    }
+
+    /// Gives the domain that a stream is in another ASID.
+    ///
+    /// # Errors
+    /// ENODEV: there is none. Those of [`Type1::give_asid`].
+    pub(crate) fn give_asid(&self, env: Env<'_>, stream: StreamId) -> Result<(), Errno> {
+        self.state.with(env.cpu, |state| {
+            let iommu = state.iommu.as_mut().ok_or(Errno::ENODEV)?;
+            iommu.give_asid(env, stream)
         })
     }
 

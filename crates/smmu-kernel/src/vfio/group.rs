@@ -71,6 +71,11 @@ impl Group {
         env.driver.smmu(self.smmu).ok_or(Errno::ENODEV)
     }
 
+    /// The container that the group is in.
+    pub(super) fn container(&self, env: Env<'_>) -> Option<Rc<Container>> {
+        self.state.with(env.cpu, |state| state.container.clone())
+    }
+
     /// Whether the group has a device of this name.
     pub(crate) fn has_device(&self, name: &[u8]) -> bool {
         self.devices.iter().any(|known| known.as_bytes() == name)

@@ -51,7 +51,7 @@ pub struct ContainerView {
     pub mappings: usize,
 }
 
-fn domain_view(domain: &Domain) -> DomainView {
+pub(crate) fn domain_view(domain: &Domain) -> DomainView {
     let asid = match domain.tag() {
         Tag::Stage1(asid) => Some(asid),
         Tag::Stage2(_) => None,
@@ -60,7 +60,7 @@ fn domain_view(domain: &Domain) -> DomainView {
         smmu: domain.smmu(),
         vmid: domain.vmid(),
         asid,
-        streams: domain.streams().to_vec(),
+        streams: domain.streams().collect(),
     }
 }
 
@@ -244,6 +244,27 @@ impl Vfio {
         };
         self.put(call, &file);
         view
+    }
+
+    /// The domain that a device uses now.
+    pub(crate) fn domain_of(&self, env: Env<'_>, device: usize) -> Option<DomainView> {
+        let endpoint = &self.endpoints[device];
+        let stream = endpoint.streams().first()?;
+        let (group, bound) = endpoint.whereabouts(env);
+        if let Some((context, device)) = bound {
+            return context.domain_of(env, device);
+        }
+        let container = self.groups[group].container(env)?;
+        let mut domains = container.view(env).domains.into_iter();
+        domains.find(|one| one.smmu == endpoint.smmu() && one.streams.contains(stream))
+    }
+
+    /// The domain of a device gets another ASID.
+    pub(crate) fn seize_asid(&self, env: Env<'_>, device: usize) -> Result<(), Errno> {
+        let endpoint = &self.endpoints[device];
+        let &stream = endpoint.streams().first().ok_or(Errno::ENODEV)?;
+        let container = self.groups[endpoint.whereabouts(env).0].container(env);
+        container.ok_or(Errno::ENODEV)?.give_asid(env, stream)
     }
 
     /// The context of one call.

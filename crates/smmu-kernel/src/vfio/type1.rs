@@ -3,10 +3,9 @@
 use super::Group;
 use super::pins::Pins;
 use super::uapi::INVALID_VMID;
-use crate::Errno;
 use crate::driver::{Domain, DomainKind, Env, Smmu};
-use crate::log::Notice;
-use crate::personality::Personality;
+use crate::faults::FaultSwitch;
+use crate::{Errno, Oops};
 use smmu_arch::StreamId;
 use smmu_bus::{Pinned, UserMemory};
 use smmu_tables::Prot;
@@ -114,12 +113,16 @@ impl Type1 {
         let streams = &call.groups[group].streams;
         let mut domain = self.new_domain(env, smmu)?;
         if let Err(errno) = self.enter(env, &mut domain, streams) {
+            self.check_free(env, smmu);
             domain.free(env);
             return Err(errno);
         }
         if self.variant.nesting && self.vmid == INVALID_VMID {
-            if env.driver.options.personality == Personality::Rfc {
+            if env.has(FaultSwitch::GetAfterAttach) {
                 // The domain goes although its streams still are in it (bug B2).
+                if !env.has(FaultSwitch::FreeWithoutDetach) {
+                    leave(env, &mut domain, streams);
+                }
                 domain.free(env);
                 return Err(Errno::EPERM);
             }
@@ -150,12 +153,16 @@ impl Type1 {
             true => DomainKind::Nesting { vmid: told },
             false => DomainKind::Private,
         };
-        Domain::new(env, smmu, kind).inspect_err(|_| {
-            let set_before = self.variant.nesting && told.is_some_and(|vmid| vmid as u16 != 0);
-            if set_before && env.driver.options.personality == Personality::Rfc {
-                env.log(smmu, Notice::FreedUnattachedDomain);
-            }
-        })
+        Domain::new(env, smmu, kind).inspect_err(|_| self.check_free(env, smmu))
+    }
+
+    /// A domain that was never attached is freed. With a number of the container the series looks
+    /// for its SMMU (bug B8).
+    fn check_free(&self, env: Env<'_>, smmu: &Smmu) {
+        let told = self.vmid != INVALID_VMID && self.vmid as u16 != 0;
+        if self.variant.nesting && told && env.has(FaultSwitch::FreeUnattached) {
+            env.oops(Oops::FreedUnattachedDomain { smmu: smmu.id });
+        }
     }
 
     /// Attaches streams to a domain that holds everything that is mapped.
@@ -254,6 +261,16 @@ impl Type1 {
         if !env.has(FreeBeforeSync) {
             unpin(call, dma);
         }
+    }
+
+    /// Gives the domain that a stream is in another ASID.
+    ///
+    /// # Errors
+    /// ENODEV: there is none. Those of [`Domain::give_asid`].
+    pub(crate) fn give_asid(&mut self, env: Env<'_>, stream: StreamId) -> Result<(), Errno> {
+        let mut domains = self.attachments.iter_mut().map(|attachment| &mut attachment.domain);
+        let domain = domains.find(|domain| domain.streams().any(|one| one == stream));
+        domain.ok_or(Errno::ENODEV)?.give_asid(env)
     }
 
     /// Gives every domain another VMID (`rfc-fixed`). The domains' holds move with it.

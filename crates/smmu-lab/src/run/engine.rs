@@ -2,16 +2,20 @@
 
 use super::guest::{self, Guest};
 use super::host::{HostMemory, kernel_heap};
+use super::host_steps::Transfers;
 use super::meters::{self, Snapshot};
+use super::objects::Stage1;
 use super::results::{Failure, RunResult};
 use super::trace_text::{TraceText, TraceWriter};
 use super::watch::Watch;
 use super::{RunError, traffic};
-use crate::scenario::{self, DmaOutcome, Expectation, Operand, Outcome, Run, Step};
+use crate::scenario::{self, DmaOutcome, Expectation, Outcome, Run, Step};
 use smmu_arch::{Pa, SmmuId, StreamId};
+use smmu_bus::Cpu;
+use smmu_kernel::client::iommufd::Iommufd;
 use smmu_kernel::client::{Container, Process};
 use smmu_kernel::{
-    ContainerView, DeviceNode, DomainView, Errno, Faults, Hardware, Kernel, Options, Personality,
+    DeviceNode, DomainView, Errno, Faults, Hardware, IdPolicy, Idle, Kernel, Options, Personality,
     SmmuNode,
 };
 use smmu_machine::{Blueprint, Board, DmaId, Machine, Order};
@@ -25,7 +29,13 @@ pub(crate) struct Engine {
     pub(super) machine: Machine<Watch>,
     pub(super) kernel: Rc<Kernel>,
     pub(super) guests: Vec<Guest<Watch>>,
-    host: HostMemory,
+    pub(super) host: HostMemory,
+    /// Transfers that the host has mapped, by device.
+    pub(super) transfers: BTreeMap<usize, Transfers>,
+    /// Stage 1 of guests, by VM and name.
+    pub(super) stage1s: BTreeMap<(usize, String), Stage1>,
+    /// The kernel has stopped, and a step has accounted for it.
+    oops_seen: bool,
     pub(super) marks: BTreeMap<String, Snapshot>,
     pub(super) failures: Vec<Failure>,
     pub(super) fullest: meters::Fullest,
@@ -59,6 +69,9 @@ impl Engine {
         let mut engine = Self {
             guests: guests.collect(),
             host: HostMemory::new(blueprint),
+            transfers: BTreeMap::new(),
+            stage1s: BTreeMap::new(),
+            oops_seen: false,
             marks: BTreeMap::new(),
             failures: Vec::new(),
             fullest: meters::Fullest::default(),
@@ -105,7 +118,27 @@ impl Engine {
     }
 
     fn take(&mut self, step: &Step) -> Result<(), RunError> {
+        if self.kernel.oops().is_some() {
+            return Ok(()); // the machine has stopped
+        }
         match step {
+            Step::Close(close) => self.close(close)?,
+            Step::Plug(plug) => self.plug(plug)?,
+            Step::Unplug(unplug) => self.unplug(unplug)?,
+            Step::SeizeAsid(seize) => self.seize_asid(seize)?,
+            Step::HwptAlloc(alloc) => self.hwpt_alloc(alloc)?,
+            Step::ViommuAlloc(alloc) => self.viommu_alloc(alloc)?,
+            Step::VdeviceAlloc(alloc) => self.vdevice_alloc(alloc)?,
+            Step::Attach(attach) => self.attach(attach)?,
+            Step::Detach(detach) => self.detach(detach)?,
+            Step::Destroy(destroy) => self.destroy(destroy)?,
+            Step::Invalidate(invalidate) => self.invalidate(invalidate)?,
+            Step::GuestMap(map) => self.guest_map(map)?,
+            Step::GuestUnmap(unmap) => self.guest_unmap(unmap)?,
+            Step::GuestPromise(promise) => self.guest_promise(promise)?,
+            Step::HostMap(map) => self.host_map(map)?,
+            Step::HostUnmap(unmap) => self.host_unmap(unmap)?,
+            Step::Sleep(sleep) => self.sleep(*sleep)?,
             Step::Start(start) => self.start(self.vm(&start.vm), start.expect)?,
             Step::Stop(stop) => self.stop(self.vm(&stop.vm))?,
             Step::Workload(workload) => self.workload(workload)?,
@@ -128,6 +161,7 @@ impl Engine {
             }
         }
         self.fullest.look(&self.machine, self.run.machine.smmus.len());
+        self.account_for_oops(Outcome::Ok);
         Ok(())
     }
 
@@ -144,7 +178,7 @@ impl Engine {
         found.unwrap_or_else(|| unreachable!("checked at load"))
     }
 
-    fn act_for(&mut self, vm: Option<usize>) {
+    pub(super) fn act_for(&mut self, vm: Option<usize>) {
         self.machine.listener().with(|watch| watch.statistics.act_for(vm));
     }
 
@@ -180,26 +214,19 @@ impl Engine {
     }
 
     /// What the driver has given to the devices of a VM.
-    fn remember_tags(&mut self, vm: usize) -> Result<(), RunError> {
-        for view in self.views(vm)?.into_iter().flatten() {
-            for domain in view.domains {
-                for device in 0..self.tags.len() {
-                    let drawn = &self.run.machine.devices[device];
-                    let inside = domain.smmu == SmmuId(drawn.smmu as u8)
-                        && drawn.streams.iter().any(|&s| domain.streams.contains(&StreamId(s)));
-                    if inside {
-                        self.tags[device] = Some(domain.clone());
-                    }
-                }
-            }
+    pub(super) fn remember_tags(&mut self, vm: usize) -> Result<(), RunError> {
+        let devices: Vec<usize> = self.guests[vm].plan.devices().collect();
+        let name = |&device: &usize| self.run.machine.devices[device].name.clone();
+        let names: Vec<String> = devices.iter().map(name).collect();
+        let kernel = Rc::clone(&self.kernel);
+        let looking = move |cpu: &dyn Cpu| -> Vec<_> {
+            names.iter().map(|name| kernel.domain_of(cpu, name)).collect()
+        };
+        let found = self.machine.run(looking)?;
+        for (device, domain) in devices.into_iter().zip(found) {
+            self.tags[device] = domain.or_else(|| self.tags[device].take());
         }
         Ok(())
-    }
-
-    fn views(&mut self, vm: usize) -> Result<Vec<Option<ContainerView>>, RunError> {
-        let guest = &self.guests[vm];
-        let looking = guest::views(&self.kernel, guest.space(), guest.containers(None));
-        Ok(self.machine.run(looking)?)
     }
 
     fn dma(&mut self, dma: &scenario::Dma) -> Result<(), RunError> {
@@ -287,6 +314,11 @@ impl Engine {
         let vm = self.vm(&map.vm);
         let address = self.guests[vm].address_of(map.from.unwrap_or(map.iova));
         let (iova, bytes) = (map.iova, map.bytes.0);
+        if self.guests[vm].plan.iommu == scenario::Iommu::Iommufd {
+            let mapping =
+                move |iommufd: &Iommufd<'_>, ioas| iommufd.map(ioas, iova, address, bytes);
+            return self.call_ioas(vm, map.expect, mapping);
+        }
         let call = move |container: &Container<'_>| container.map_dma(iova, address, bytes);
         self.call_containers(vm, map.containers.as_deref(), map.expect, call)
     }
@@ -294,6 +326,10 @@ impl Engine {
     fn unmap(&mut self, unmap: &scenario::Unmap) -> Result<(), RunError> {
         let vm = self.vm(&unmap.vm);
         let (iova, bytes) = (unmap.iova, unmap.bytes.0);
+        if self.guests[vm].plan.iommu == scenario::Iommu::Iommufd {
+            let unmapping = move |iommufd: &Iommufd<'_>, ioas| iommufd.unmap(ioas, iova, bytes);
+            return self.call_ioas(vm, unmap.expect, move |fd, ioas| unmapping(fd, ioas).map(drop));
+        }
         let call = move |container: &Container<'_>| container.unmap_dma(iova, bytes).map(drop);
         self.call_containers(vm, unmap.containers.as_deref(), unmap.expect, call)
     }
@@ -365,11 +401,7 @@ impl Engine {
     }
 
     fn command(&mut self, step: &scenario::CommandStep) -> Result<(), RunError> {
-        let command = step.command(|operand, name| match operand {
-            Operand::Vmid => self.tag_of(name).map_or(0, |(vmid, _)| u32::from(vmid)),
-            Operand::Asid => self.tag_of(name).and_then(|(_, asid)| asid).map_or(0, u32::from),
-            _ => self.first_stream(self.device(name)).0,
-        });
+        let command = self.resolved(step);
         let named = step.smmu.as_ref().and_then(|name| self.run.machine.smmu(name));
         let smmu = SmmuId(named.unwrap_or(0) as u8);
         let (kernel, sync) = (Rc::clone(&self.kernel), step.sync);
@@ -387,8 +419,25 @@ impl Engine {
         Ok(())
     }
 
+    /// The kernel has stopped, and this was to come of it.
+    fn account_for_oops(&mut self, expected: Outcome) {
+        let Some(oops) = self.kernel.oops().filter(|_| !self.oops_seen) else { return };
+        self.oops_seen = true;
+        if expected != Outcome::Oops {
+            self.failed(expected.name(), format!("oops: {oops}"));
+        }
+    }
+
     /// Holds what a system call came to against what it was to come to.
-    fn outcome(&mut self, expected: Outcome, found: Option<Errno>) {
+    pub(super) fn outcome(&mut self, expected: Outcome, found: Option<Errno>) {
+        if self.kernel.oops().is_some() {
+            self.account_for_oops(expected);
+            return;
+        }
+        if expected == Outcome::Oops {
+            self.failed("oops", "the kernel goes on".to_owned());
+            return;
+        }
         let found = found.map(|errno| errno.0);
         if expected.errno() != found {
             let name = match found {
@@ -415,7 +464,24 @@ fn kernel(run: &Run) -> Result<Kernel, RunError> {
         scenario::Personality::Upstream => Personality::Upstream,
     };
     let faults = Faults::from_names(run.scenario.faults.iter().map(String::as_str))?;
-    let options = Options { faults, ..Options::new(personality) };
+    let repairs = Faults::from_names(run.scenario.repairs.iter().map(String::as_str))?;
+    let choice = &run.scenario.kernel;
+    let options = Options {
+        faults,
+        repairs,
+        tlbi_limit: choice.tlbi_limit,
+        id_policy: match choice.numbers {
+            scenario::Numbers::FirstFit => IdPolicy::FirstFit,
+            scenario::Numbers::NextFit => IdPolicy::NextFit,
+        },
+        idle: match choice.idle {
+            scenario::Idle::Blocked => Idle::Blocked,
+            scenario::Idle::Identity => Idle::Identity,
+            scenario::Idle::Strict => Idle::Dma { lazy: false },
+            scenario::Idle::Lazy => Idle::Dma { lazy: true },
+        },
+        ..Options::new(personality)
+    };
     Ok(Kernel::new(hardware(&run.machine), options))
 }
 

@@ -1,12 +1,14 @@
 //! A VM as its hypervisor runs it: descriptors, RAM, and the VFIO calls in between.
 
 use super::host::HostMemory;
+use super::objects;
 use crate::scenario::{Iommu, VmPlan, VmidChoice};
 use smmu_arch::Pa;
 use smmu_bus::{Cpu, Memory, UserSpace};
 use smmu_kernel::client::{Container, Device, Group, IommuType, Process};
-use smmu_kernel::{ContainerView, Errno, Kernel};
+use smmu_kernel::{Errno, Kernel};
 use smmu_machine::{Blueprint, Listener, MachineMemory};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Where a hypervisor keeps its guest's RAM in its own address space.
@@ -23,12 +25,32 @@ pub(super) struct Guest<L: Listener> {
     open: Option<Descriptors>,
 }
 
-/// What a running VM has open, in the order of its containers.
+/// What a running VM has open.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Descriptors {
+    /// Containers, in the order of the plan.
     containers: Vec<i32>,
-    groups: Vec<i32>,
-    devices: Vec<i32>,
+    /// All files, in the order in which they were opened.
+    files: Vec<File>,
+    /// Objects behind an iommufd, by name.
+    pub(super) objects: BTreeMap<String, u32>,
+}
+
+/// An open file.
+#[derive(Clone, Debug)]
+struct File {
+    kind: FileKind,
+    /// The name by which `close` knows it.
+    name: String,
+    fd: i32,
+}
+
+/// In the order in which a process that dies gives them back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum FileKind {
+    Device,
+    Group,
+    Container,
 }
 
 /// What a VM is started with.
@@ -82,10 +104,14 @@ impl<L: Listener> Guest<L> {
     ) -> impl FnOnce(&dyn Cpu) -> Result<Descriptors, Errno> + 'static {
         let (kernel, space) = (Rc::clone(kernel), self.space());
         let recipe = Recipe::new(&self.plan, blueprint);
+        let numbers = objects::Numbers::new(&self.plan, blueprint);
         move |cpu| {
             let process = Process { kernel: &kernel, cpu, memory: &*space };
             let mut open = Descriptors::default();
-            let started = recipe.start(&process, &mut open);
+            let started = match recipe.plan.iommu {
+                Iommu::Iommufd => objects::start(&process, &recipe.plan, &numbers, &mut open),
+                _ => recipe.start(&process, &mut open),
+            };
             started.inspect_err(|_| open.close(&process))?;
             Ok(open)
         }
@@ -103,6 +129,16 @@ impl<L: Listener> Guest<L> {
         move |cpu| open.close(&Process { kernel: &kernel, cpu, memory: &*space })
     }
 
+    /// What the VM has open, if it runs.
+    pub(super) const fn open(&self) -> Option<&Descriptors> {
+        self.open.as_ref()
+    }
+
+    /// What the VM has open, to be changed; of one that does not run it is lost.
+    pub(super) fn open_mut(&mut self) -> Option<&mut Descriptors> {
+        self.open.as_mut()
+    }
+
     /// The container descriptors of these devices, or all.
     pub(super) fn containers(&self, of: Option<&[usize]>) -> Vec<i32> {
         let Some(open) = &self.open else { return Vec::new() };
@@ -116,8 +152,13 @@ impl<L: Listener> Guest<L> {
 
     /// Address in the hypervisor of a guest physical address.
     pub(super) const fn address_of(&self, guest: u64) -> u64 {
-        RAM.wrapping_add(guest.wrapping_sub(self.plan.ram.guest))
+        address_of(&self.plan, guest)
     }
+}
+
+/// Address in the hypervisor of a guest physical address.
+pub(super) const fn address_of(plan: &VmPlan, guest: u64) -> u64 {
+    RAM.wrapping_add(guest.wrapping_sub(plan.ram.guest))
 }
 
 impl Recipe {
@@ -143,6 +184,8 @@ impl Recipe {
         let mut shared = None;
         for groups in &self.containers {
             let container = Container::open(process)?;
+            let name = format!("container.{}", open.containers.len());
+            open.add(FileKind::Container, name, container.fd());
             open.containers.push(container.fd());
             let devices = Self::fill(process, &container, groups, open)?;
             match (self.plan.vmid, shared) {
@@ -173,7 +216,7 @@ impl Recipe {
         let mut filled = Vec::new();
         for (number, devices) in groups {
             let group = Group::open(process, *number)?;
-            open.groups.push(group.fd());
+            open.add(FileKind::Group, format!("group.{number}"), group.fd());
             group.set_container(container)?;
             filled.push((group, devices.as_slice()));
         }
@@ -187,7 +230,7 @@ impl Recipe {
         for (group, names) in groups {
             for name in names {
                 let device: Device<'_> = group.device(name)?;
-                open.devices.push(device.fd());
+                open.add(FileKind::Device, name.clone(), device.fd());
             }
         }
         Ok(())
@@ -195,17 +238,40 @@ impl Recipe {
 }
 
 impl Descriptors {
-    /// Devices, groups, containers. A descriptor that is already gone is no matter.
+    /// A file was opened.
+    pub(super) fn add(&mut self, kind: FileKind, name: String, fd: i32) {
+        self.files.push(File { kind, name, fd });
+    }
+
+    /// The descriptor of a file; -1 where it is not open, so that a call on it fails with EBADF.
+    pub(super) fn file(&self, name: &str) -> i32 {
+        self.files.iter().find(|file| file.name == name).map_or(-1, |file| file.fd)
+    }
+
+    /// A file was closed.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.files.retain(|file| file.name != name);
+    }
+
+    /// The number of an object; 0, which none has, where there is none of this name.
+    pub(super) fn object(&self, name: &str) -> u32 {
+        self.objects.get(name).copied().unwrap_or(0)
+    }
+
+    /// Devices, groups, containers or the iommufd.
     fn close(&self, process: &Process<'_>) {
-        for &fd in self.devices.iter().chain(&self.groups).chain(&self.containers) {
-            let _ = process.close(fd);
+        for kind in [FileKind::Device, FileKind::Group, FileKind::Container] {
+            for file in self.files.iter().filter(|file| file.kind == kind) {
+                let _ = process.close(file.fd);
+            }
         }
     }
 }
 
 const fn kind(iommu: Iommu) -> IommuType {
     match iommu {
-        Iommu::Nesting => IommuType::Nesting,
+        // An iommufd has no type to be set.
+        Iommu::Nesting | Iommu::Iommufd => IommuType::Nesting,
         Iommu::Type1 => IommuType::Type1,
         Iommu::Type1v2 => IommuType::Type1v2,
     }
@@ -222,19 +288,5 @@ pub(super) fn on_containers<M: Memory + 'static>(
     move |cpu| {
         let process = Process { kernel: &kernel, cpu, memory: &*space };
         containers.into_iter().try_for_each(|fd| call(&Container::from_fd(&process, fd)))
-    }
-}
-
-/// A program that looks at containers.
-pub(super) fn views<M: Memory + 'static>(
-    kernel: &Rc<Kernel>,
-    space: Rc<UserSpace<M>>,
-    containers: Vec<i32>,
-) -> impl FnOnce(&dyn Cpu) -> Vec<Option<ContainerView>> + 'static {
-    let kernel = Rc::clone(kernel);
-    move |cpu| {
-        let process = Process { kernel: &kernel, cpu, memory: &*space };
-        let view = |fd| Container::from_fd(&process, fd).view().ok();
-        containers.into_iter().map(view).collect()
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// Share of the first memory region that is the kernel's: one in so many.
 const KERNEL_SHARE: u64 = 4;
 /// The most that the kernel takes.
-const KERNEL_BYTES_MAX: u64 = 256 << 20;
+const KERNEL_BYTES_MAX: u64 = 512 << 20;
 
 /// Pages for VMs. Fresh ones are given out first and returned ones when there is no other, so that
 /// a translation that outlives its VM is seen to reach memory that is not its own.

@@ -12,6 +12,7 @@ use crate::scenario::{Expectation, Metric, Tag};
 use smmu_arch::{EntryKind, SmmuId, Stage, Structure};
 use smmu_check::{Blame, Verdict};
 use smmu_device::Resident;
+use smmu_kernel::{LogEntry, Notice};
 use smmu_machine::Machine;
 use std::collections::BTreeMap;
 
@@ -22,6 +23,16 @@ pub(super) struct Snapshot {
     resident: Vec<Vec<Resident>>,
     /// Verdicts so far.
     verdicts: Vec<Found>,
+    /// What the driver counts, by SMMU.
+    driver: Vec<DriverCounts>,
+}
+
+/// What the driver of one SMMU counts.
+#[derive(Clone, Copy, Default, Debug)]
+struct DriverCounts {
+    vmids: u64,
+    asids: u64,
+    timeouts: u64,
 }
 
 /// A verdict of the checker, as it is counted.
@@ -65,7 +76,24 @@ impl Engine {
         let smmus = self.run.machine.smmus.len();
         let resident = (0..smmus).map(|smmu| resident(&self.machine, smmu)).collect();
         let counters = self.machine.listener().with(|watch| watch.statistics.counters().clone());
-        Ok(Snapshot { counters, resident, verdicts: self.found() })
+        let driver = self.driver_counts();
+        Ok(Snapshot { counters, resident, verdicts: self.found(), driver })
+    }
+
+    fn driver_counts(&self) -> Vec<DriverCounts> {
+        let log = self.kernel.log();
+        let timeouts = |smmu| {
+            let in_vain =
+                |entry: &&LogEntry| entry.smmu == smmu && entry.notice == Notice::SyncTimeout;
+            log.iter().filter(in_vain).count() as u64
+        };
+        let smmus = self.kernel.statistics().smmus;
+        let counts = smmus.iter().map(|one| DriverCounts {
+            vmids: u64::from(one.vmids_in_use),
+            asids: u64::from(one.asids_in_use),
+            timeouts: timeouts(one.smmu),
+        });
+        counts.collect()
     }
 
     fn found(&self) -> Vec<Found> {
@@ -112,7 +140,14 @@ impl Engine {
             let chosen = self.smmus_of(expectation).into_iter();
             chosen.map(|smmu| counter(&snapshot.counters.smmus[smmu])).sum()
         };
+        let driver = |counter: fn(&DriverCounts) -> u64| -> u64 {
+            let chosen = self.smmus_of(expectation).into_iter();
+            chosen.filter_map(|smmu| snapshot.driver.get(smmu)).map(counter).sum()
+        };
         match expectation.metric {
+            Metric::VmidsInUse => driver(|d| d.vmids),
+            Metric::AsidsInUse => driver(|d| d.asids),
+            Metric::Timeouts => driver(|d| d.timeouts),
             Metric::Dma => devices(|d| d.dma),
             Metric::Aborts => devices(|d| d.aborts),
             Metric::Hits => devices(|d| d.hits),

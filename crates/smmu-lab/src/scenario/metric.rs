@@ -46,6 +46,12 @@ pub enum Metric {
     Vmid,
     /// ASID of the device's domain now. Of `device`, which must be given.
     Asid,
+    /// VMIDs that the driver has given out now. Of `smmu`.
+    VmidsInUse,
+    /// ASIDs that the driver has given out now. Of `smmu`.
+    AsidsInUse,
+    /// CMD_SYNCs for which the driver waited in vain. Of `smmu`.
+    Timeouts,
 }
 
 /// What a count may be narrowed to.
@@ -92,7 +98,9 @@ impl Metric {
             | Self::ConfigFetches
             | Self::Events => &[Vm, Device, Smmu],
             Self::Resident => &[Vm, Device, Smmu, Vmid, Asid],
-            Self::Commands | Self::Tlbi => &[Smmu],
+            Self::Commands | Self::Tlbi | Self::VmidsInUse | Self::AsidsInUse | Self::Timeouts => {
+                &[Smmu]
+            }
             Self::Dropped => &[Smmu, Vm],
             Self::Stale | Self::CrossVmHits | Self::Verdicts => &[Vm, Device],
             Self::Vmid | Self::Asid => &[Device],
@@ -102,7 +110,10 @@ impl Metric {
     /// Tells what is now, not what has come together since some moment.
     #[must_use]
     pub const fn is_instant(self) -> bool {
-        matches!(self, Self::Resident | Self::Vmid | Self::Asid)
+        matches!(
+            self,
+            Self::Resident | Self::Vmid | Self::Asid | Self::VmidsInUse | Self::AsidsInUse
+        )
     }
 
     /// Has a meaning for one device only.
@@ -223,6 +234,9 @@ impl std::fmt::Display for Metric {
             Self::Verdicts => "verdicts",
             Self::Vmid => "vmid",
             Self::Asid => "asid",
+            Self::VmidsInUse => "vmids_in_use",
+            Self::AsidsInUse => "asids_in_use",
+            Self::Timeouts => "timeouts",
         })
     }
 }
@@ -236,7 +250,7 @@ mod tests {
         metric: Metric,
     }
 
-    const NAMES: [&str; 17] = [
+    const NAMES: [&str; 20] = [
         "dma",
         "aborts",
         "hits",
@@ -254,6 +268,9 @@ mod tests {
         "verdicts",
         "vmid",
         "asid",
+        "vmids_in_use",
+        "asids_in_use",
+        "timeouts",
     ];
 
     #[test]

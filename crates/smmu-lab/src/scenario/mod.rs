@@ -6,6 +6,8 @@
 mod check;
 mod choice;
 mod command;
+mod guest_step;
+mod kernel;
 mod load;
 mod metric;
 mod outcome;
@@ -16,6 +18,11 @@ mod vm;
 
 pub use choice::{MachineChoice, Tag, VmidChoice};
 pub use command::{CommandStep, Operand, Operation};
+pub use guest_step::{
+    Attach, Close, Destroy, Detach, GuestConfig, GuestMap, GuestPromise, GuestUnmap, HwptAlloc,
+    Invalidate, Plug, SeizeAsid, Unplug, VdeviceAlloc, ViommuAlloc,
+};
+pub use kernel::{HostMap, HostUnmap, Idle, KernelChoice, Numbers, Sleep};
 pub use load::{LoadOptions, Loaded, Run};
 pub use metric::{Expectation, Metric, Selector};
 pub use outcome::{DmaOutcome, Outcome};
@@ -57,6 +64,13 @@ pub struct ScenarioFile {
     /// Faults that are switched on (`smmulator faults` lists them). Default: none.
     #[serde(default)]
     pub faults: Vec<String>,
+    /// Faults that the kernel has by itself and that are repaired here. Only `upstream` can be
+    /// repaired one by one; `rfc-fixed` is `rfc` without any. Default: none.
+    #[serde(default)]
+    pub repairs: Vec<String>,
+    /// How the kernel behaves.
+    #[serde(default)]
+    pub kernel: KernelChoice,
     /// VMs.
     #[serde(default)]
     pub vm: Vec<Vm>,

@@ -14,6 +14,10 @@ macro_rules! outcomes {
             #[default]
             #[serde(rename = "ok")]
             Ok,
+            /// The kernel stops: it would have corrupted its memory or crashed. The scenario ends
+            /// with this step.
+            #[serde(rename = "oops")]
+            Oops,
             $(
                 #[doc = $meaning]
                 $variant,
@@ -21,11 +25,11 @@ macro_rules! outcomes {
         }
 
         impl Outcome {
-            /// The errno of Linux on arm64; `None` for success.
+            /// The errno of Linux on arm64; `None` for success, and where nobody is left to be told.
             #[must_use]
             pub const fn errno(self) -> Option<i32> {
                 match self {
-                    Self::Ok => None,
+                    Self::Ok | Self::Oops => None,
                     $(Self::$variant => Some($number),)*
                 }
             }
@@ -44,6 +48,7 @@ macro_rules! outcomes {
             pub const fn name(self) -> &'static str {
                 match self {
                     Self::Ok => "ok",
+                    Self::Oops => "oops",
                     $(Self::$variant => stringify!($variant),)*
                 }
             }
@@ -66,6 +71,7 @@ outcomes! {
     EINVAL = 22 "Invalid argument.",
     ENOTTY = 25 "No such ioctl here.",
     ENOSPC = 28 "No space left, for example no VMID.",
+    EADDRINUSE = 98 "Address already in use.",
     EOVERFLOW = 75 "Value too large.",
     EBADFD = 77 "File descriptor in bad state.",
     EMSGSIZE = 90 "Message too long.",

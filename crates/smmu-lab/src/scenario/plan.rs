@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use smmu_machine::Blueprint;
 use smmu_machine::names::{copies, numbered};
 
-use super::{Containers, Iommu, Metric, Personality, Ram, ScenarioFile, Step, Vm, VmidChoice};
+use super::{
+    Containers, Iommu, KernelChoice, Metric, Personality, Ram, ScenarioFile, Step, Vm, VmidChoice,
+};
 
 /// A scenario, ready to be run on its machine: every name in it is known, every number possible.
 #[derive(Clone, PartialEq, Debug)]
@@ -20,6 +22,10 @@ pub struct Scenario {
     pub personality: Personality,
     /// Faults that are switched on.
     pub faults: Vec<String>,
+    /// Faults of the kernel's own that are repaired.
+    pub repairs: Vec<String>,
+    /// How the kernel behaves.
+    pub kernel: KernelChoice,
     /// VMs, in the order of the file, copies written out.
     pub vms: Vec<VmPlan>,
     /// What is done. Names in it are those of [`vms`](Self::vms) and of the machine.
@@ -42,6 +48,8 @@ pub struct VmPlan {
     pub vmid: VmidChoice,
     /// RAM.
     pub ram: Ram,
+    /// Its devices are attached at the start.
+    pub attach: bool,
     /// Starts before the first step.
     pub autostart: bool,
     /// `[[vm]]` of the file that it comes from, from 0.
@@ -108,6 +116,8 @@ impl ScenarioFile {
             seed: self.seed,
             personality: self.personality,
             faults: self.faults.clone(),
+            repairs: self.repairs.clone(),
+            kernel: self.kernel,
             vms: vms.flat_map(|(entry, vm)| written_out(entry, vm, machine)).collect(),
             steps: self.step.clone(),
             expect: self.expect.clone(),
@@ -128,6 +138,7 @@ fn written_out(entry: usize, vm: &Vm, machine: &Blueprint) -> Vec<VmPlan> {
             iommu: vm.iommu,
             vmid: vm.vmid,
             ram: vm.ram,
+            attach: vm.attach,
             autostart: vm.autostart,
             entry,
         }

@@ -4,7 +4,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use smmu_machine::Bytes;
 
-use super::{CommandStep, DmaOutcome, Expectation, Outcome, Traffic};
+use super::{
+    Attach, Close, CommandStep, Destroy, Detach, DmaOutcome, Expectation, GuestMap, GuestPromise,
+    GuestUnmap, HostMap, HostUnmap, HwptAlloc, Invalidate, Outcome, Plug, SeizeAsid, Sleep,
+    Traffic, Unplug, VdeviceAlloc, ViommuAlloc,
+};
 
 /// A step: a table with exactly one key, which says what is done.
 #[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
@@ -26,6 +30,40 @@ pub enum Step {
     GetVmid(GetVmid),
     /// VFIO_IOMMU_SET_VMID on the container of a device.
     SetVmid(SetVmid),
+    /// Closes one descriptor of a VM.
+    Close(Close),
+    /// VFIO_GROUP_SET_CONTAINER for the group of a device that was unplugged.
+    Plug(Plug),
+    /// VFIO_GROUP_UNSET_CONTAINER for the group of a device.
+    Unplug(Unplug),
+    /// Takes the ASID of a device's domain for a process.
+    SeizeAsid(SeizeAsid),
+    /// IOMMU_HWPT_ALLOC.
+    HwptAlloc(HwptAlloc),
+    /// IOMMU_VIOMMU_ALLOC.
+    ViommuAlloc(ViommuAlloc),
+    /// IOMMU_VDEVICE_ALLOC.
+    VdeviceAlloc(VdeviceAlloc),
+    /// VFIO_DEVICE_ATTACH_IOMMUFD_PT.
+    Attach(Attach),
+    /// VFIO_DEVICE_DETACH_IOMMUFD_PT.
+    Detach(Detach),
+    /// IOMMU_DESTROY.
+    Destroy(Destroy),
+    /// IOMMU_HWPT_INVALIDATE.
+    Invalidate(Invalidate),
+    /// A guest maps in its own stage 1.
+    GuestMap(GuestMap),
+    /// A guest unmaps in its own stage 1.
+    GuestUnmap(GuestUnmap),
+    /// A guest has told its users that an unmap is over.
+    GuestPromise(GuestPromise),
+    /// The host maps memory for a device of its own.
+    HostMap(HostMap),
+    /// The host unmaps memory of a device of its own.
+    HostUnmap(HostUnmap),
+    /// Lets virtual time go on.
+    Sleep(Sleep),
     /// Puts a command into the Command queue, beside the driver.
     Command(CommandStep),
     /// Remembers all counters under a name, for `since` of later expectations.
@@ -202,6 +240,23 @@ impl Step {
             Self::Unmap(_) => "unmap",
             Self::GetVmid(_) => "get_vmid",
             Self::SetVmid(_) => "set_vmid",
+            Self::Close(_) => "close",
+            Self::Plug(_) => "plug",
+            Self::Unplug(_) => "unplug",
+            Self::SeizeAsid(_) => "seize_asid",
+            Self::HwptAlloc(_) => "hwpt_alloc",
+            Self::ViommuAlloc(_) => "viommu_alloc",
+            Self::VdeviceAlloc(_) => "vdevice_alloc",
+            Self::Attach(_) => "attach",
+            Self::Detach(_) => "detach",
+            Self::Destroy(_) => "destroy",
+            Self::Invalidate(_) => "invalidate",
+            Self::GuestMap(_) => "guest_map",
+            Self::GuestUnmap(_) => "guest_unmap",
+            Self::GuestPromise(_) => "guest_promise",
+            Self::HostMap(_) => "host_map",
+            Self::HostUnmap(_) => "host_unmap",
+            Self::Sleep(_) => "sleep",
             Self::Command(_) => "command",
             Self::Mark(_) => "mark",
             Self::Expect(_) => "expect",

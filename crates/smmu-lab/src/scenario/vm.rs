@@ -23,13 +23,16 @@ pub struct Vm {
     /// IOMMU type of its containers. Default: `nesting`.
     #[serde(default)]
     pub iommu: Iommu,
-    /// VMIDs of its containers; anything but `private` needs `iommu = "nesting"`.
-    /// Default: `private`.
+    /// VMIDs of its containers; anything but `private` needs `iommu = "nesting"`, and `shared` goes
+    /// with `iommufd` as well. Default: `private`.
     #[serde(default)]
     pub vmid: VmidChoice,
     /// RAM.
     #[serde(default)]
     pub ram: Ram,
+    /// With `iommu = "iommufd"`: its devices are attached at the start. Default: true.
+    #[serde(default = "yes")]
+    pub attach: bool,
     /// Starts before the first step. Default: true.
     #[serde(default = "yes")]
     pub autostart: bool,
@@ -63,6 +66,10 @@ pub enum Iommu {
     Type1,
     /// VFIO_TYPE1v2_IOMMU: as `type1`, with the stricter rules of unmapping.
     Type1v2,
+    /// No containers: one address space, `ioas`, behind `/dev/iommu`. For each of what would be
+    /// containers there is a stage 2 page table with a VMID, `DEVICE.parent` for each of its devices;
+    /// with `vmid = "shared"` one for all. Needs `personality = "upstream"`.
+    Iommufd,
 }
 
 /// RAM of a VM: what its devices' addresses mean.

@@ -1,5 +1,6 @@
 //! What a scenario has to keep.
 
+mod guest;
 mod steps;
 mod traffic;
 
@@ -9,7 +10,7 @@ use smmu_arch::Features;
 use smmu_machine::names::{check_copies, check_names, numbered};
 use smmu_machine::{Blueprint, Path, Problem, suggest};
 
-use super::{Iommu, Metric, Scenario, ScenarioFile, Vm, VmPlan, VmidChoice};
+use super::{Iommu, Metric, Personality, Scenario, ScenarioFile, Vm, VmPlan, VmidChoice};
 
 const PAGE: u64 = 0x1000;
 /// Bits of an address that one table of 4 KiB pages without extensions can translate.
@@ -55,6 +56,7 @@ impl ScenarioFile {
             check_ram_fits(plan, machine, &mut problems);
         }
         self.check_faults(faults, &mut problems);
+        self.check_kernel(&mut problems);
         self.check_expect(&mut problems);
         if problems.is_empty() {
             steps::check(plan, machine, &mut problems);
@@ -64,11 +66,32 @@ impl ScenarioFile {
 
     fn check_faults(&self, known: Option<&[&str]>, problems: &mut Vec<Problem>) {
         let Some(known) = known else { return };
-        for (index, fault) in self.faults.iter().enumerate() {
-            if !known.contains(&fault.as_str()) {
-                let what = format!("no fault is named `{fault}`");
-                let help = suggest::remedy(fault, known.iter().copied());
-                problems.push(Problem::new(Path::root().key("faults").index(index), what, help));
+        for (key, names) in [("faults", &self.faults), ("repairs", &self.repairs)] {
+            for (index, fault) in names.iter().enumerate() {
+                if !known.contains(&fault.as_str()) {
+                    let what = format!("no fault is named `{fault}`");
+                    let help = suggest::remedy(fault, known.iter().copied());
+                    problems.push(Problem::new(Path::root().key(key).index(index), what, help));
+                }
+            }
+        }
+    }
+
+    fn check_kernel(&self, problems: &mut Vec<Problem>) {
+        if !self.repairs.is_empty() && self.personality != Personality::Upstream {
+            let what = "only `upstream` is repaired one by one";
+            let help = "take `repairs` out: `rfc-fixed` is `rfc` with all repairs";
+            problems.push(Problem::new(Path::root().key("repairs"), what, help));
+        }
+        for (index, vm) in self.vm.iter().enumerate() {
+            let at = |key| Path::root().key("vm").index(index).key(key);
+            if vm.iommu == Iommu::Iommufd && self.personality != Personality::Upstream {
+                let what = "this kernel is older than iommufd";
+                problems.push(Problem::new(at("iommu"), what, "set `personality = \"upstream\"`"));
+            }
+            if !vm.attach && vm.iommu != Iommu::Iommufd {
+                let what = "devices of containers are attached by SET_IOMMU";
+                problems.push(Problem::new(at("attach"), what, "leave `attach` out"));
             }
         }
     }
@@ -97,7 +120,12 @@ fn check_vm(vm: &Vm, machine: &Blueprint, path: &Path, problems: &mut Vec<Proble
     check_copies(&vm.name, vm.count, path, problems);
     check_devices(vm, machine, path, problems);
     check_ram(vm, path, problems);
-    if vm.vmid != VmidChoice::Private && vm.iommu != Iommu::Nesting {
+    let has_choice = match vm.vmid {
+        VmidChoice::Private => true,
+        VmidChoice::Shared => matches!(vm.iommu, Iommu::Nesting | Iommu::Iommufd),
+        VmidChoice::Number(_) => vm.iommu == Iommu::Nesting,
+    };
+    if !has_choice {
         let what = "only nesting containers have a VMID of their own to share or to set";
         let help = "set `iommu = \"nesting\"`, or leave `vmid` out";
         problems.push(Problem::new(path.key("vmid"), what, help));
@@ -178,14 +206,27 @@ fn check_owners(plan: &Scenario, machine: &Blueprint, problems: &mut Vec<Problem
     }
 }
 
-/// Bits of the addresses that the devices of a VM may use.
+/// Bits of the addresses that every device of a VM may use.
 fn input_bits(vm: &VmPlan, machine: &Blueprint) -> u32 {
-    let of_device = |device: usize| {
+    bits_of_devices(vm, machine).min().unwrap_or(INPUT_BITS_MAX)
+}
+
+/// Bits of the addresses that some device of a VM may use.
+fn input_bits_most(vm: &VmPlan, machine: &Blueprint) -> u32 {
+    bits_of_devices(vm, machine).max().unwrap_or(INPUT_BITS_MAX)
+}
+
+fn bits_of_devices(vm: &VmPlan, machine: &Blueprint) -> impl Iterator<Item = u32> {
+    let of_device = move |device: usize| {
         let smmu = &machine.smmus[machine.devices[device].smmu];
         let oas = u32::from(Features::decode(&smmu.ids).oas_bits);
-        if vm.iommu == Iommu::Nesting { oas.min(INPUT_BITS_MAX) } else { INPUT_BITS_MAX }
+        if matches!(vm.iommu, Iommu::Nesting | Iommu::Iommufd) {
+            oas.min(INPUT_BITS_MAX)
+        } else {
+            INPUT_BITS_MAX
+        }
     };
-    vm.devices().map(of_device).min().unwrap_or(INPUT_BITS_MAX)
+    vm.devices().map(of_device)
 }
 
 fn check_addresses(plan: &Scenario, machine: &Blueprint, problems: &mut Vec<Problem>) {

@@ -6,9 +6,9 @@ use smmu_machine::{Blueprint, Path, Problem, suggest};
 
 use super::super::command::{Operand, num_and_scale};
 use super::super::{
-    CommandStep, Dma, DmaOutcome, Expectation, Metric, Scenario, Step, Tag, VmPlan, Workload,
+    CommandStep, Dma, DmaOutcome, Expectation, Iommu, Metric, Scenario, Step, Tag, VmPlan, Workload,
 };
-use super::{PAGE, input_bits, traffic};
+use super::{PAGE, input_bits_most, traffic};
 
 /// Steps of a scenario, repeats written out.
 const STEPS_MAX: u64 = 1_000_000;
@@ -33,9 +33,9 @@ fn written_out(steps: &[Step]) -> u64 {
     steps.iter().map(count).fold(0, u64::saturating_add)
 }
 
-struct Check<'a> {
-    plan: &'a Scenario,
-    machine: &'a Blueprint,
+pub(super) struct Check<'a> {
+    pub(super) plan: &'a Scenario,
+    pub(super) machine: &'a Blueprint,
     /// Marks that were set by the steps before.
     marks: BTreeSet<String>,
     problems: &'a mut Vec<Problem>,
@@ -54,6 +54,22 @@ impl<'a> Check<'a> {
             Step::Stop(stop) => drop(self.vm(&stop.vm, &at.key("vm"))),
             Step::Workload(workload) => self.workload(workload, at),
             Step::Dma(dma) => self.dma(dma, at),
+            Step::Close(_)
+            | Step::Plug(_)
+            | Step::Unplug(_)
+            | Step::SeizeAsid(_)
+            | Step::HwptAlloc(_)
+            | Step::ViommuAlloc(_)
+            | Step::VdeviceAlloc(_)
+            | Step::Attach(_)
+            | Step::Detach(_)
+            | Step::Destroy(_)
+            | Step::Invalidate(_)
+            | Step::GuestMap(_)
+            | Step::GuestUnmap(_)
+            | Step::GuestPromise(_)
+            | Step::HostMap(_)
+            | Step::HostUnmap(_) => self.object_step(step, at),
             Step::Map(map) => {
                 let vm = self.containers(&map.vm, map.containers.as_deref(), at);
                 if let Some(vm) = vm {
@@ -75,16 +91,16 @@ impl<'a> Check<'a> {
             Step::Command(command) => self.command(command, at),
             Step::Mark(mark) => drop(self.marks.insert(mark.name.clone())),
             Step::Expect(expectation) => self.expectation(expectation, at),
-            Step::Wait(_) => {}
+            Step::Wait(_) | Step::Sleep(_) => {}
             Step::Repeat(repeat) => self.steps(&repeat.steps, &at.key("steps")),
         }
     }
 
-    fn refuse(&mut self, at: Path, what: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn refuse(&mut self, at: Path, what: impl Into<String>, help: impl Into<String>) {
         self.problems.push(Problem::new(at, what, help));
     }
 
-    fn vm(&mut self, name: &str, at: &Path) -> Option<&'a VmPlan> {
+    pub(super) fn vm(&mut self, name: &str, at: &Path) -> Option<&'a VmPlan> {
         let found = self.plan.vm(name);
         if found.is_none() {
             let help = suggest::remedy(name, self.plan.vms.iter().map(|vm| vm.name.as_str()));
@@ -93,7 +109,7 @@ impl<'a> Check<'a> {
         found
     }
 
-    fn device(&mut self, name: &str, at: &Path) -> Option<usize> {
+    pub(super) fn device(&mut self, name: &str, at: &Path) -> Option<usize> {
         let found = self.machine.devices.iter().position(|device| device.name == name);
         if found.is_none() {
             let names = self.machine.devices.iter().map(|device| device.name.as_str());
@@ -104,7 +120,7 @@ impl<'a> Check<'a> {
     }
 
     /// A device that belongs to a VM, and the VM.
-    fn owned_device(&mut self, name: &str, at: &Path) -> Option<&'a VmPlan> {
+    pub(super) fn owned_device(&mut self, name: &str, at: &Path) -> Option<&'a VmPlan> {
         let device = self.device(name, at)?;
         let owner = self.plan.vm_of_device(device);
         if owner.is_none() {
@@ -149,6 +165,10 @@ impl<'a> Check<'a> {
         at: &Path,
     ) -> Option<&'a VmPlan> {
         let vm = self.vm(vm, &at.key("vm"))?;
+        if containers.is_some() && vm.iommu == Iommu::Iommufd {
+            let what = format!("`{}` has one address space and no containers", vm.name);
+            self.refuse(at.key("containers"), what, "leave `containers` out");
+        }
         for (index, name) in containers.into_iter().flatten().enumerate() {
             let at = at.key("containers").index(index);
             let Some(device) = self.device(name, &at) else { continue };
@@ -169,11 +189,14 @@ impl<'a> Check<'a> {
                 self.refuse(at.key(key), what, format!("use {:#x}", value / PAGE * PAGE));
             }
         }
-        self.addressable(vm, iova, bytes, at);
+        // An address space of an iommufd has no end until a page table is made for it.
+        if vm.iommu != Iommu::Iommufd {
+            self.addressable(vm, iova, bytes, at);
+        }
     }
 
     fn addressable(&mut self, vm: &VmPlan, iova: u64, bytes: u64, at: &Path) -> bool {
-        let bits = input_bits(vm, self.machine);
+        let bits = input_bits_most(vm, self.machine);
         let inside = iova.checked_add(bytes).is_some_and(|end| end <= 1 << bits);
         if !inside {
             let what = format!(
@@ -223,6 +246,10 @@ impl<'a> Check<'a> {
         if dma.expect != DmaOutcome::Ok {
             return; // whatever the address is: that may be what is tried
         }
+        let owner = self.plan.vm_of_device(device);
+        if owner.is_some_and(|vm| vm.iommu == Iommu::Iommufd) || self.is_of_host(device) {
+            return; // what an address means is a matter of the guest, or of the host
+        }
         let Some(vm) = self.plan.vm_of_device(device) else {
             let what = format!("device `{}` belongs to no VM", dma.device);
             self.refuse(at.key("device"), what, "add it to a VM, or `expect = \"abort\"`");
@@ -255,6 +282,11 @@ impl<'a> Check<'a> {
 
     fn command(&mut self, command: &CommandStep, at: &Path) {
         self.smmu(command.smmu.as_deref(), at);
+        self.operands(command, at);
+    }
+
+    /// The operands of a command, wherever it is sent.
+    pub(super) fn operands(&mut self, command: &CommandStep, at: &Path) {
         let operands = command.op.operands();
         let all = [
             Operand::Vmid,
