@@ -11,6 +11,7 @@ mod order;
 mod schedule;
 mod structures;
 
+pub(crate) use board::globals;
 pub use board::{Board, BuildError, Interrupts, MachineMemory, device_ports};
 pub use listener::{Listener, Shared};
 pub use order::Order;
