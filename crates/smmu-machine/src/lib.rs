@@ -17,6 +17,7 @@
 
 pub mod document;
 pub mod file;
+pub mod hosted;
 pub mod names;
 pub mod presets;
 pub mod runner;

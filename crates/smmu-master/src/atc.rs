@@ -203,7 +203,8 @@ impl Atc {
 }
 
 /// Whether a translation grants an access.
-pub(crate) const fn grants(translation: &AtsTranslation, access: Access) -> bool {
+#[must_use]
+pub const fn grants(translation: &AtsTranslation, access: Access) -> bool {
     match access.direction {
         Direction::Read => translation.read,
         Direction::Write => translation.write,
@@ -211,7 +212,8 @@ pub(crate) const fn grants(translation: &AtsTranslation, access: Access) -> bool
 }
 
 /// The translated address of `iova`, which lies in the translation.
-pub(crate) fn output(translation: &AtsTranslation, iova: Iova) -> u64 {
+#[must_use]
+pub fn output(translation: &AtsTranslation, iova: Iova) -> u64 {
     let within = iova.0 - iova.align_down(u32::from(translation.size_log2)).0;
     translation.address + within
 }

@@ -20,5 +20,5 @@
 mod atc;
 mod engine;
 
-pub use atc::{Atc, AtcDrain, AtcRequest, AtcUse};
+pub use atc::{Atc, AtcDrain, AtcRequest, AtcUse, grants, output};
 pub use engine::{Completion, Dma, DmaEngine, DmaSummary};

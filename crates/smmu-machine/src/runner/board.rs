@@ -255,7 +255,7 @@ pub fn device_ports(blueprint: &Blueprint) -> Vec<(SmmuId, PortId)> {
 }
 
 /// What the checker needs to know of the registers, read as software reads them.
-fn globals(smmu: &Smmu) -> Globals {
+pub(crate) fn globals(smmu: &Smmu) -> Globals {
     let (cr0, gbpa): (Cr0Ack, Gbpa) = (read(smmu), read(smmu));
     let (base, cfg): (StrtabBase, StrtabBaseCfg) = (read(smmu), read(smmu));
     let cr2: Cr2 = read(smmu);

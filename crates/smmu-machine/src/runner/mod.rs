@@ -15,6 +15,7 @@ mod structures;
 mod turn;
 mod visibility;
 
+pub(crate) use board::globals;
 pub use board::{Board, BuildError, Interrupts, MachineMemory, device_ports};
 pub use listener::{Listener, Shared};
 pub use name::{ActorName, Family};
