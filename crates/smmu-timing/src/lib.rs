@@ -8,6 +8,23 @@
 //!
 //! Time is virtual, in picoseconds. Nothing depends on the host: simultaneous events go by the
 //! number of their actor, then by the order in which they were scheduled.
+//!
+//! ```
+//! use smmu_arch::{Pa, Why};
+//! use smmu_bus::{Answer, Request};
+//! use smmu_timing::{Due, Parameters, Plan, Role, Timing};
+//!
+//! let parameters = Parameters { cpu_load_ns: 7, ..Parameters::default() };
+//! let mut timing = Timing::new(&parameters, &Plan::default());
+//! let cpu = timing.start(0, Role::Cpu);
+//! assert_eq!(timing.next(), Some(Due::Step(0)));
+//! let load = Request::Read { pa: Pa(0x1000), words: 1, why: Why::Cpu };
+//! assert!(!timing.ask(cpu, &load, 0, 0), "it takes effect later");
+//! assert_eq!(timing.next(), Some(Due::Serve(0)));
+//! timing.answered(cpu, &Answer::Word(1));
+//! assert_eq!(timing.next(), Some(Due::Step(0)));
+//! assert_eq!(timing.now().ns(), 7);
+//! ```
 
 mod account;
 mod actors;

@@ -68,7 +68,7 @@ macro_rules! parameters {
             }
 
             /// Each with its value; a switch is 0 or 1.
-            pub fn values(&self) -> impl Iterator<Item = (Parameter, u64)> {
+            pub fn values(&self) -> impl Iterator<Item = (Parameter, u64)> + use<> {
                 let values = [$(u64::from(self.$key),)+];
                 Self::ALL.iter().copied().zip(values)
             }

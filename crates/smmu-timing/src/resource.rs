@@ -118,6 +118,16 @@ impl Pool {
         self.taken.into()
     }
 
+    pub(crate) fn restart_counts(&mut self, now: Moment) {
+        self.usage = Usage::default();
+        self.changed = now;
+    }
+
+    /// How many wait for one.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.len() as u64
+    }
+
     fn pass(&mut self, now: Moment) {
         self.usage.busy += Moment((now - self.changed).0.saturating_mul(self.taken.into()));
         self.changed = now;

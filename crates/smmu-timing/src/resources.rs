@@ -53,6 +53,12 @@ pub struct ResourceFigures {
     pub usage: Usage,
     /// Time that passed.
     pub elapsed: Moment,
+    /// Its slots are held, for as long as their holders need; else each is taken for a fixed time.
+    pub is_pool: bool,
+    /// Slots that are held now; pools only.
+    pub taken: u64,
+    /// How many wait for a slot now; pools only.
+    pub waiting: u64,
 }
 
 impl ResourceFigures {
@@ -190,17 +196,30 @@ impl Resources {
     }
 
     /// Those that were ever used, in the order of the plan.
-    pub(crate) fn figures(&self, elapsed: Moment) -> Vec<ResourceFigures> {
-        let pools = self.pools.iter().map(|(name, pool)| (name, pool.slots(), pool.usage(elapsed)));
-        let servers =
-            self.servers.iter().map(|(name, server)| (name, server.slots(), server.usage));
-        let used = pools.chain(servers).filter(|(_, _, usage)| usage.arrivals > 0);
-        used.map(|(name, slots, usage)| ResourceFigures {
+    pub(crate) fn restart_counts(&mut self, now: Moment) {
+        self.servers.iter_mut().for_each(|(_, server)| server.usage = Usage::default());
+        self.pools.iter_mut().for_each(|(_, pool)| pool.restart_counts(now));
+    }
+
+    pub(crate) fn figures(&self, now: Moment, elapsed: Moment) -> Vec<ResourceFigures> {
+        let pools = self.pools.iter().map(|(name, pool)| ResourceFigures {
             name: name.clone(),
-            slots,
-            usage,
+            slots: pool.slots(),
+            usage: pool.usage(now),
             elapsed,
-        })
-        .collect()
+            is_pool: true,
+            taken: pool.taken(),
+            waiting: pool.waiting(),
+        });
+        let servers = self.servers.iter().map(|(name, server)| ResourceFigures {
+            name: name.clone(),
+            slots: server.slots(),
+            usage: server.usage,
+            elapsed,
+            is_pool: false,
+            taken: 0,
+            waiting: 0,
+        });
+        pools.chain(servers).filter(|one| one.usage.arrivals > 0).collect()
     }
 }

@@ -7,7 +7,7 @@ use crate::actors::{Asked, Site, Stage};
 use crate::parameters::LINE_BYTES;
 use crate::resources::{PortResources, SmmuResources};
 use crate::{Handle, Moment, Role, Timing};
-use smmu_arch::{Pa, Structure, TlbKey, Why};
+use smmu_arch::{ConfigKey, Pa, Structure, TlbKey, Why};
 use smmu_bus::{Answer, Message, Request};
 
 /// log2 of the smallest page: misses of one page are merged.
@@ -136,15 +136,17 @@ impl Timing {
                 }
                 return self.walk_access(pa, Part::Configuration, route);
             }
-            Request::Read { pa, why, .. } | Request::CompareAndSwap { pa, why, .. } => {
-                self.enter_walk(actor, &smmu, route);
-                let part = if why.is_walk() { Part::Walk } else { Part::Memory };
+            Request::Read { pa, .. } | Request::CompareAndSwap { pa, .. } => {
+                let part = self.enter_walk(actor, &smmu, route);
                 return self.walk_access(pa, part, route);
             }
             Request::LookUpWalk { .. } => {
-                self.enter_walk(actor, &smmu, route);
+                let part = self.enter_walk(actor, &smmu, route);
                 let lookup = self.parameters.cycles(self.parameters.walk_lat);
-                route.push(use_of(smmu.walk, lookup, Part::Walk));
+                route.push(use_of(smmu.walk, lookup, part));
+            }
+            Request::FillConfig { ref entry, .. } if matches!(entry.key, ConfigKey::Cd(..)) => {
+                self.end_configuration(actor, &smmu, route);
             }
             Request::LookUp { structure, key } => {
                 self.end_configuration(actor, &smmu, route);
@@ -176,16 +178,21 @@ impl Timing {
         }
     }
 
-    /// Walks go on in the shared part, and hold a walk slot.
-    fn enter_walk(&mut self, actor: Handle, smmu: &SmmuResources, route: &mut Vec<Stage>) {
-        self.end_configuration(actor, smmu, route);
+    /// Walks go on in the shared part, and hold a walk slot. One for the address of a CD is part of
+    /// the fetch of configuration: whoever waited for a walk slot there, and for a fetch slot with a
+    /// walk slot, could wait for ever.
+    fn enter_walk(&mut self, actor: Handle, smmu: &SmmuResources, route: &mut Vec<Stage>) -> Part {
+        if self.actors.get(actor).holds(smmu.cfg_fetch) {
+            return Part::Configuration;
+        }
         self.cross(actor, smmu, route);
         if !self.actors.get(actor).holds(smmu.ptw) {
             route.push(Stage::Take(smmu.ptw));
         }
+        Part::Walk
     }
 
-    /// Who asks for translations has fetched all configuration.
+    /// Who has its CD, or asks for translations, has fetched all configuration.
     fn end_configuration(&mut self, actor: Handle, smmu: &SmmuResources, route: &mut Vec<Stage>) {
         if self.actors.get(actor).holds(smmu.cfg_fetch) {
             route.push(Stage::Give(smmu.cfg_fetch));

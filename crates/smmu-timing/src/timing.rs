@@ -64,6 +64,7 @@ pub enum Due {
 pub struct Timing {
     pub(crate) parameters: Parameters,
     now: Moment,
+    counted_since: Moment,
     events: EventQueue,
     /// Whose step is due now, if that was known without the event queue.
     due: Option<Handle>,
@@ -100,6 +101,7 @@ impl Timing {
         Self {
             parameters: *parameters,
             now: Moment(0),
+            counted_since: Moment(0),
             events: EventQueue::default(),
             due: None,
             actors: Actors::default(),
@@ -135,16 +137,29 @@ impl Timing {
         &self.parameters
     }
 
-    /// The transactions of each port that have ended.
+    /// The transactions of each port that have ended since counting began.
     #[must_use]
     pub fn ports(&self) -> &[PortFigures] {
         &self.ports
     }
 
-    /// What each resource has done up to now; those that were never used are left out.
+    /// What each resource has done since counting began; those that were never used are left out.
     #[must_use]
     pub fn resources(&self) -> Vec<ResourceFigures> {
-        self.resources.figures(self.now)
+        self.resources.figures(self.now, self.counted())
+    }
+
+    /// What was counted up to now is forgotten; what is under way goes on.
+    pub fn restart_counts(&mut self) {
+        self.counted_since = self.now;
+        self.resources.restart_counts(self.now);
+        self.ports.fill_with(PortFigures::default);
+    }
+
+    /// Time since counting began.
+    #[must_use]
+    pub fn counted(&self) -> Moment {
+        self.now - self.counted_since
     }
 
     /// Events so far.
@@ -158,6 +173,11 @@ impl Timing {
         let handle = self.actors.insert(number, role, self.now);
         self.events.schedule(self.now, number, handle.0);
         handle
+    }
+
+    /// An actor begins by waiting for a condition.
+    pub fn start_waiting(&mut self, number: u64, role: Role) -> Handle {
+        self.actors.insert(number, role, self.now)
     }
 
     /// An actor is no more.
