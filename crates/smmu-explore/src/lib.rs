@@ -17,8 +17,8 @@
 //!         sync
 //!         free A
 //!     }
-//!     dma d nic { write 0x1000 }
-//!     forbid d -> A free
+//!     dma d nic { write 0x1000; write 0x1000 }
+//!     forbid d.0 -> A free
 //! ";
 //! let litmus = Litmus::parse("unmap.litmus", text).unwrap();
 //! let options = Options::default();
