@@ -81,7 +81,7 @@ switches! {
         COMMON, Some("unmap"), None;
     TlbiLeafOnly "tlbi-leaf-only",
         "the TLBI of an unmap that frees tables has Leaf = 1",
-        COMMON, None, None;
+        COMMON, Some("kernel/table-removed"), None;
     TlbiWrongTtl "tlbi-wrong-ttl",
         "the TLBI of an unmap names a level at which there is no leaf",
         COMMON, Some("unmap"), None;
