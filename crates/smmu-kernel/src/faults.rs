@@ -81,7 +81,7 @@ switches! {
         COMMON, Some("unmap"), None;
     TlbiLeafOnly "tlbi-leaf-only",
         "the TLBI of an unmap that frees tables has Leaf = 1",
-        COMMON, None, None;
+        COMMON, Some("kernel/table-removed"), None;
     TlbiWrongTtl "tlbi-wrong-ttl",
         "the TLBI of an unmap names a level at which there is no leaf",
         COMMON, Some("unmap"), None;
@@ -95,7 +95,7 @@ switches! {
         "an unmap sends CMD_ATC_INV before its TLBI, so that an endpoint may ask for what is stale",
         "Linux, repaired in August 2019", Some("kernel/atc-order"), None;
     NoAtcAtDetach "no-atc-at-detach",
-        "a detach sends no CMD_ATC_INV",
+        "an endpoint that is detached, and attached to something else, is not told to forget",
         "Linux, repaired in July 2019", Some("kernel/atc-detach"), None;
     SkipCfgiSte "skip-cfgi-ste",
         "an STE is rewritten without CMD_CFGI_STE",

@@ -102,12 +102,24 @@ fn an_unmap_in_direct_order_races_with_nobody() {
 /// Published numbers, each with its source and what was fitted in the file.
 #[test]
 fn published_experiments_come_out() {
-    for name in ["e1-window-random", "e2-walk-accesses", "e13-window-superpages", "e17-contiguous"]
-    {
+    for name in [
+        "e1-window-random",
+        "e2-walk-accesses",
+        "e5-lazy",
+        "e6-tlbi-limit",
+        "e7-range-tlbi",
+        "e13-window-superpages",
+        "e17-contiguous",
+    ] {
         passes(&format!("experiments/{name}.toml"));
     }
-    let results = passes("experiments/s1-shared-vmid.toml");
-    let hits = |name: &str| variant(&results, name).sum(|device| device.counts.hits);
+    for name in ["s1-shared-vmid", "s1-iommufd"] {
+        sharing_is_better(&passes(&format!("experiments/{name}.toml")));
+    }
+}
+
+fn sharing_is_better(results: &Results) {
+    let hits = |name: &str| variant(results, name).sum(|device| device.counts.hits);
     for entries in [256, 320, 384, 448, 512] {
         let [private, shared] =
             ["private", "shared"].map(|vmid| hits(&format!("{vmid}, {entries} entries")));

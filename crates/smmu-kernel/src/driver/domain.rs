@@ -228,16 +228,16 @@ impl Domain {
         // The entry was there when the stream was attached.
         let smmu = self.smmu_of(env);
         let _ = strtab::write(env, smmu, stream, &entries::abort());
-        if !env.has(FaultSwitch::NoAtcAtDetach) {
-            Self::forget_at(env, smmu, stream);
-        }
+        Self::forget_at(env, smmu, stream);
         self.leave(env, stream);
     }
 
     /// An endpoint forgets all that it has, after its entry was written: as Linux's
     /// `arm_smmu_attach_commit` does where ATS is turned on or off or stays on.
     fn forget_at(env: Env<'_>, smmu: &Smmu, stream: StreamId) {
-        atc::forget(env, smmu, atc::commands(smmu, &[stream], None));
+        if !env.has(FaultSwitch::NoAtcAtDetach) {
+            atc::forget(env, smmu, atc::commands(smmu, &[stream], None));
+        }
     }
 
     /// A stream whose entry names something else by now leaves. When it was the last that used the

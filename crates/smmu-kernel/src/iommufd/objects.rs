@@ -36,7 +36,11 @@ pub(super) enum Object {
 
 /// The objects. Numbers start at 1; the lowest free one is given.
 #[derive(Debug, Default)]
-pub(super) struct Objects(BTreeMap<u32, Slot>);
+pub(super) struct Objects {
+    slots: BTreeMap<u32, Slot>,
+    /// Every number up to this one is given.
+    given: u32,
+}
 
 #[derive(Debug)]
 enum Slot {
@@ -69,7 +73,7 @@ macro_rules! accessors {
             /// ENOENT: there is none, or it is of another kind.
             #[allow(dead_code, reason = "not every kind of object is changed")]
             pub(super) fn $get_mut(&mut self, id: u32) -> Result<&mut $kind, Errno> {
-                match self.0.get_mut(&id) {
+                match self.slots.get_mut(&id) {
                     Some(Slot::Live { object: Object::$kind(object), .. }) => Ok(object),
                     _ => Err(Errno::ENOENT),
                 }
@@ -90,11 +94,12 @@ accessors! {
 impl Objects {
     /// Gives an object a number.
     pub(super) fn insert(&mut self, object: Object) -> u32 {
-        let mut id = 1;
-        while self.0.contains_key(&id) {
+        let mut id = self.given + 1;
+        while self.slots.contains_key(&id) {
             id += 1;
         }
-        self.0.insert(id, Slot::Live { users: 0, object });
+        self.given = id;
+        self.slots.insert(id, Slot::Live { users: 0, object });
         id
     }
 
@@ -103,7 +108,7 @@ impl Objects {
     /// # Errors
     /// ENOENT.
     pub(super) fn get(&self, id: u32) -> Result<&Object, Errno> {
-        match self.0.get(&id) {
+        match self.slots.get(&id) {
             Some(Slot::Live { object, .. }) => Ok(object),
             Some(Slot::Tombstone) | None => Err(Errno::ENOENT),
         }
@@ -120,14 +125,14 @@ impl Objects {
 
     /// One user more of an object that is there.
     pub(super) fn hold(&mut self, id: u32) {
-        if let Some(Slot::Live { users, .. }) = self.0.get_mut(&id) {
+        if let Some(Slot::Live { users, .. }) = self.slots.get_mut(&id) {
             *users += 1;
         }
     }
 
     /// One user less; `true` if it was the last.
     pub(super) fn release(&mut self, id: u32) -> bool {
-        match self.0.get_mut(&id) {
+        match self.slots.get_mut(&id) {
             Some(Slot::Live { users, .. }) => {
                 *users -= 1;
                 *users == 0
@@ -141,16 +146,18 @@ impl Objects {
     /// # Errors
     /// ENOENT; EBUSY.
     pub(super) fn remove(&mut self, id: u32) -> Result<Object, Errno> {
-        match self.0.get(&id) {
+        match self.slots.get(&id) {
             Some(Slot::Live { users: 0, .. }) => {}
             Some(Slot::Live { .. }) => return Err(Errno::EBUSY),
             Some(Slot::Tombstone) => {
-                self.0.remove(&id);
+                self.given = self.given.min(id - 1);
+                self.slots.remove(&id);
                 return Err(Errno::ENOENT);
             }
             None => return Err(Errno::ENOENT),
         }
-        match self.0.remove(&id) {
+        self.given = self.given.min(id - 1);
+        match self.slots.remove(&id) {
             Some(Slot::Live { object, .. }) => Ok(object),
             _ => Err(Errno::ENOENT),
         }
@@ -158,17 +165,17 @@ impl Objects {
 
     /// Keeps the number of an object that was removed from being given again.
     pub(super) fn bury(&mut self, id: u32) {
-        self.0.insert(id, Slot::Tombstone);
+        self.slots.insert(id, Slot::Tombstone);
     }
 
     /// There is no object.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.slots.is_empty()
     }
 
     /// An object that nobody uses, if there is one.
     pub(super) fn unused(&self) -> Option<u32> {
         let unused = |slot: &Slot| matches!(slot, Slot::Live { users: 0, .. });
-        self.0.iter().find_map(|(&id, slot)| unused(slot).then_some(id))
+        self.slots.iter().find_map(|(&id, slot)| unused(slot).then_some(id))
     }
 }

@@ -126,6 +126,7 @@ impl Engine {
             Step::Plug(plug) => self.plug(plug)?,
             Step::Unplug(unplug) => self.unplug(unplug)?,
             Step::SeizeAsid(seize) => self.seize_asid(seize)?,
+            Step::IoasAlloc(alloc) => self.ioas_alloc(alloc)?,
             Step::HwptAlloc(alloc) => self.hwpt_alloc(alloc)?,
             Step::ViommuAlloc(alloc) => self.viommu_alloc(alloc)?,
             Step::VdeviceAlloc(alloc) => self.vdevice_alloc(alloc)?,
@@ -317,7 +318,7 @@ impl Engine {
         if self.guests[vm].plan.iommu == scenario::Iommu::Iommufd {
             let mapping =
                 move |iommufd: &Iommufd<'_>, ioas| iommufd.map(ioas, iova, address, bytes);
-            return self.call_ioas(vm, map.expect, mapping);
+            return self.call_ioas(vm, (map.ioas.as_deref(), map.expect), mapping);
         }
         let call = move |container: &Container<'_>| container.map_dma(iova, address, bytes);
         self.call_containers(vm, map.containers.as_deref(), map.expect, call)
@@ -328,7 +329,8 @@ impl Engine {
         let (iova, bytes) = (unmap.iova, unmap.bytes.0);
         if self.guests[vm].plan.iommu == scenario::Iommu::Iommufd {
             let unmapping = move |iommufd: &Iommufd<'_>, ioas| iommufd.unmap(ioas, iova, bytes);
-            return self.call_ioas(vm, unmap.expect, move |fd, ioas| unmapping(fd, ioas).map(drop));
+            let call = move |fd: &Iommufd<'_>, ioas| unmapping(fd, ioas).map(drop);
+            return self.call_ioas(vm, (None, unmap.expect), call);
         }
         let call = move |container: &Container<'_>| container.unmap_dma(iova, bytes).map(drop);
         self.call_containers(vm, unmap.containers.as_deref(), unmap.expect, call)

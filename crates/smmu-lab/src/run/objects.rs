@@ -5,7 +5,8 @@ use super::engine::Engine;
 use super::guest::{Descriptors, FileKind, address_of};
 use crate::scenario::{
     Attach, Close, Destroy, Detach, GuestConfig, GuestMap, GuestPromise, GuestUnmap, HwptAlloc,
-    Invalidate, Iommu, Outcome, Plug, Unplug, VdeviceAlloc, ViommuAlloc, VmPlan, VmidChoice,
+    Invalidate, IoasAlloc, Iommu, Outcome, Plug, Unplug, VdeviceAlloc, ViommuAlloc, VmPlan,
+    VmidChoice,
 };
 use smmu_arch::{
     Asid, Cd, CdTable, Command, Granule, Promise, SmmuId, Stage, Ste, StreamConfig, Vmid,
@@ -143,12 +144,21 @@ impl Engine {
     pub(super) fn call_ioas(
         &mut self,
         vm: usize,
-        expected: Outcome,
+        (ioas, expected): (Option<&str>, Outcome),
         body: impl FnOnce(&Iommufd<'_>, u32) -> Result<(), Errno> + 'static,
     ) -> Result<(), RunError> {
-        self.call_for(vm, expected, |process, open| {
-            body(&Iommufd::from_fd(process, open.file(IOMMUFD)), open.object(IOAS))
+        let ioas = ioas.unwrap_or(IOAS).to_owned();
+        self.call_for(vm, expected, move |process, open| {
+            body(&Iommufd::from_fd(process, open.file(IOMMUFD)), open.object(&ioas))
         })
+    }
+
+    pub(super) fn ioas_alloc(&mut self, step: &IoasAlloc) -> Result<(), RunError> {
+        let vm = self.vm(&step.vm);
+        let result = self
+            .call(vm, |process, open| Iommufd::from_fd(process, open.file(IOMMUFD)).alloc_ioas())?;
+        self.made(vm, Some(&step.name), step.expect, result);
+        Ok(())
     }
 
     fn name(&mut self, vm: usize, name: Option<&String>, object: u32) {
@@ -178,11 +188,12 @@ impl Engine {
             return self.alloc_stage1(step, (vm, device), viommu);
         }
         let (name, count) = (step.device.clone(), step.count);
+        let ioas = step.ioas.clone().unwrap_or_else(|| IOAS.to_owned());
         let flags = if step.nest_parent { ALLOC_NEST_PARENT } else { 0 };
         let (early, result) = {
             let result = self.call(vm, move |process, open| {
                 let iommufd = Iommufd::from_fd(process, open.file(IOMMUFD));
-                let alloc = || iommufd.alloc_hwpt(open.object(&name), open.object(IOAS), flags);
+                let alloc = || iommufd.alloc_hwpt(open.object(&name), open.object(&ioas), flags);
                 let early = (1..count).try_for_each(|_| alloc().map(drop));
                 Ok((early, alloc()))
             })?;

@@ -6,9 +6,22 @@ use serde::Deserialize;
 
 use super::{CommandStep, Outcome};
 
+/// IOMMU_IOAS_ALLOC: one more address space.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IoasAlloc {
+    /// The VM.
+    pub vm: String,
+    /// Name, by which later steps of the VM find it.
+    pub name: String,
+    /// What the call comes to. Default: `ok`.
+    #[serde(default)]
+    pub expect: Outcome,
+}
+
 /// IOMMU_HWPT_ALLOC: a page table.
 ///
-/// Without `viommu` it holds what the VM's address space maps. With one it is a stage 1 of the guest:
+/// Without `viommu` it holds what an address space of the VM maps. With one it is a stage 1 of the guest:
 /// the guest's CD and its table stand in the first 2 MiB of RAM, and map nothing at first.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -17,6 +30,8 @@ pub struct HwptAlloc {
     pub device: String,
     /// Name, by which later steps of the VM find it. Default: none.
     pub name: Option<String>,
+    /// The address space. Default: `ioas`, that of the VM's RAM.
+    pub ioas: Option<String>,
     /// A stage 2 for guests (NEST_PARENT), which takes a VMID. Default: true.
     #[serde(default = "yes")]
     pub nest_parent: bool,

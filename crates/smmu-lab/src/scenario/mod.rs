@@ -20,7 +20,7 @@ pub use choice::{MachineChoice, Tag, VmidChoice};
 pub use command::{CommandStep, Operand, Operation};
 pub use guest_step::{
     Attach, Close, Destroy, Detach, GuestConfig, GuestMap, GuestPromise, GuestUnmap, HwptAlloc,
-    Invalidate, Plug, SeizeAsid, Unplug, VdeviceAlloc, ViommuAlloc,
+    Invalidate, IoasAlloc, Plug, SeizeAsid, Unplug, VdeviceAlloc, ViommuAlloc,
 };
 pub use kernel::{HostMap, HostUnmap, Idle, KernelChoice, Numbers, Sleep};
 pub use load::{LoadOptions, Loaded, Run};

@@ -6,8 +6,8 @@ use smmu_machine::Bytes;
 
 use super::{
     Attach, Close, CommandStep, Destroy, Detach, DmaOutcome, Expectation, GuestMap, GuestPromise,
-    GuestUnmap, HostMap, HostUnmap, HwptAlloc, Invalidate, Outcome, Plug, SeizeAsid, Sleep,
-    Traffic, Unplug, VdeviceAlloc, ViommuAlloc,
+    GuestUnmap, HostMap, HostUnmap, HwptAlloc, Invalidate, IoasAlloc, Outcome, Plug, SeizeAsid,
+    Sleep, Traffic, Unplug, VdeviceAlloc, ViommuAlloc,
 };
 
 /// A step: a table with exactly one key, which says what is done.
@@ -38,6 +38,8 @@ pub enum Step {
     Unplug(Unplug),
     /// Takes the ASID of a device's domain for a process.
     SeizeAsid(SeizeAsid),
+    /// IOMMU_IOAS_ALLOC.
+    IoasAlloc(IoasAlloc),
     /// IOMMU_HWPT_ALLOC.
     HwptAlloc(HwptAlloc),
     /// IOMMU_VIOMMU_ALLOC.
@@ -151,6 +153,8 @@ pub struct Map {
     pub bytes: Bytes,
     /// Guest physical address of the RAM behind it. Default: `iova`.
     pub from: Option<u64>,
+    /// With an iommufd: the address space. Default: `ioas`, that of the VM's RAM.
+    pub ioas: Option<String>,
     /// Containers, each named by a device in it. Default: all of the VM.
     pub containers: Option<Vec<String>>,
     /// What the call comes to. Default: `ok`.
@@ -244,6 +248,7 @@ impl Step {
             Self::Plug(_) => "plug",
             Self::Unplug(_) => "unplug",
             Self::SeizeAsid(_) => "seize_asid",
+            Self::IoasAlloc(_) => "ioas_alloc",
             Self::HwptAlloc(_) => "hwpt_alloc",
             Self::ViommuAlloc(_) => "viommu_alloc",
             Self::VdeviceAlloc(_) => "vdevice_alloc",

@@ -20,7 +20,7 @@ impl Faults {
         let faults = FaultSwitch::ALL.iter().map(|fault| fault.info());
         if self.json {
             let all: Vec<_> = faults
-                .map(|one| json!({ "name": one.name, "breaks": one.breaks, "scenario": one.scenario }))
+                .map(|one| json!({ "name": one.name, "breaks": one.breaks, "source": one.source, "scenario": one.scenario }))
                 .collect();
             output::json(json!({ "faults": all }))?;
         } else {

@@ -16,6 +16,7 @@ impl Check<'_> {
     /// Adds what is wrong with a step on an object.
     pub(super) fn object_step(&mut self, step: &Step, at: &Path) {
         match step {
+            Step::IoasAlloc(one) => self.iommufd(&one.vm, at),
             Step::HwptAlloc(one) => {
                 self.of_iommufd(&one.device, at);
                 self.calls(one.count, at);

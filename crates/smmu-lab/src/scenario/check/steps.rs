@@ -58,6 +58,7 @@ impl<'a> Check<'a> {
             | Step::Plug(_)
             | Step::Unplug(_)
             | Step::SeizeAsid(_)
+            | Step::IoasAlloc(_)
             | Step::HwptAlloc(_)
             | Step::ViommuAlloc(_)
             | Step::VdeviceAlloc(_)
