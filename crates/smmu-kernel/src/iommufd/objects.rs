@@ -116,7 +116,7 @@ impl Objects {
 
     /// The devices of a group, by its index, that were bound.
     pub(super) fn devices_of(&self, group: usize) -> Vec<u32> {
-        let live = self.0.iter().filter_map(|(&id, slot)| match slot {
+        let live = self.slots.iter().filter_map(|(&id, slot)| match slot {
             Slot::Live { object: Object::Device(device), .. } => Some((id, device.group)),
             _ => None,
         });
