@@ -61,9 +61,8 @@ impl WalkCache {
             let span = spans.trailing_zeros() as u8;
             spans &= spans - 1;
             let tag = Tag::new(key.space, key.granule, key.input, span);
-            let found = lines.store.find(&tag);
-            if found.is_some_and(|held| held.entry.matches(key)) {
-                return found.map(|held| (held.number, held.entry));
+            if let Some(held) = lines.store.find(&tag, key) {
+                return Some((held.number, held.entry));
             }
         }
         None
@@ -165,13 +164,15 @@ enum Store {
 }
 
 impl Store {
-    fn find(&mut self, tag: &Tag) -> Option<Held> {
+    /// What is held under a tag, if a walk with `key` can use it: only then is it a hit.
+    fn find(&mut self, tag: &Tag, key: &WalkKey) -> Option<Held> {
         match self {
-            Self::Map(map) => map.get(tag).copied(),
+            Self::Map(map) => map.get(tag).copied().filter(|held| held.entry.matches(key)),
             Self::Sets { shape, placement, ways, victims } => {
                 let set = set_of(placement, tag);
                 let ways = &ways[set * shape.ways..][..shape.ways];
-                let way = ways.iter().position(|held| held.is_some_and(|h| h.tag == *tag))?;
+                let serves = |held: &Held| held.tag == *tag && held.entry.matches(key);
+                let way = ways.iter().position(|held| held.as_ref().is_some_and(serves))?;
                 victims.hit(set, way);
                 ways[way]
             }
@@ -297,6 +298,19 @@ mod tests {
         assert_eq!(fill, WalkFill::Filled { number: 4, evicted: true });
         assert!(cache.look_up(&key(1, 0)).is_none() && cache.look_up(&key(1, 1 << 21)).is_some());
         assert_eq!(cache.len(), 2);
+    }
+
+    #[test]
+    fn a_look_up_that_cannot_use_a_table_is_no_use_of_it() {
+        let replacement = crate::policy::PolicyKind::Lru;
+        let geometry = TlbGeometry { entries: 2, ways: 0, replacement, ..TlbGeometry::default() };
+        let cache = WalkCache::new(geometry.into()).unwrap();
+        let log = filled(&cache, &[table(1, 0), table(1, 1)]);
+        // The walk begins below the table's level: nothing that is held serves it.
+        assert!(cache.look_up(&WalkKey { start_level: 3, ..key(1, 0) }).is_none());
+        cache.fill(&table(1, 2), log.now(), &log);
+        assert!(cache.look_up(&key(1, 0)).is_none(), "the first was used for the longest time not");
+        assert!(cache.look_up(&key(1, 1 << 21)).is_some());
     }
 
     #[test]

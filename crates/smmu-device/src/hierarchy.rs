@@ -55,7 +55,8 @@ pub(crate) struct Hierarchy {
     pub(crate) main: Option<EntrySizes>,
     pub(crate) walks: WalkCaches,
     pub(crate) prefetch: bool,
-    /// There is more than a main TLB that holds entries of all sizes.
+    /// There is more than a main TLB that holds entries of all sizes: worked out once, as every miss
+    /// asks.
     pub(crate) deep: bool,
 }
 

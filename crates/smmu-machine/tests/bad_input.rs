@@ -149,6 +149,8 @@ fn structures_have_sizes_that_can_be_built() {
     let sizes =
         "[[smmu]]\nname = 's'\nwalk_cache.stage2 = { levels = [1], level_entries = [4, 8] }\n";
     check(sizes, "2 sizes for 1 levels", "one for each level");
+    let unnamed = "[[smmu]]\nname = 's'\nwalk_cache.stage2 = { level_entries = [4] }\n";
+    check(unnamed, "sizes of which levels?", "`levels = [0, 1, 2]`");
     let none = "[[smmu]]\nname = 's'\nmain_tlb = 'none'\n";
     check(none, "m.toml:3:12: an SMMU without a main TLB needs a µTLB", "micro_tlb");
 }

@@ -99,7 +99,7 @@ impl State {
 /// HWPT.
 ///
 /// # Errors
-/// ENOENT: no such object, or a guest's stage 1 for a device without a vDEVICE. EINVAL: another kind
+/// ENOENT: no such object, or a guest's stage 1 for a group with a device without a vDEVICE. EINVAL: another kind
 /// of object, another SMMU, or the group is attached to something else. EADDRINUSE: the doorbells of
 /// MSIs are mapped. ENOSPC, ENOMEM, EIO.
 pub(super) fn attach(

@@ -65,7 +65,7 @@ pub struct SmmuCounts {
     pub cfgi: u64,
     /// Of which CMD_SYNC.
     pub syncs: u64,
-    /// TLB entries that invalidations dropped.
+    /// Entries that invalidations dropped: of TLBs, copies in µTLBs included, and of walk caches.
     pub dropped: u64,
     /// Event records written.
     pub events: u64,
@@ -77,7 +77,7 @@ pub struct SmmuCounts {
     pub evicted: u64,
     /// Transactions, ATS Translated ones included.
     pub transactions: u64,
-    /// Look-ups of the main TLB that missed.
+    /// Look-ups that missed in the last TLB, which is the main one where there is one.
     pub tlb_misses: u64,
     /// Look-ups of STEs and CDs that missed.
     pub config_misses: u64,

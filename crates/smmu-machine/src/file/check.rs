@@ -190,7 +190,12 @@ fn check_levels(cache: Option<&WalkCache>, path: &Path, problems: &mut Vec<Probl
         let what = format!("level {level} has no table descriptors");
         problems.push(Problem::new(path.key("levels"), what, "levels are -1 to 2"));
     }
-    let (Some(sizes), Some(levels)) = (&cache.level_entries, &cache.levels) else { return };
+    let Some(sizes) = &cache.level_entries else { return };
+    let Some(levels) = &cache.levels else {
+        let help = "name them: `levels = [0, 1, 2]`";
+        problems.push(Problem::new(path.key("level_entries"), "sizes of which levels?", help));
+        return;
+    };
     if sizes.len() != levels.len() {
         let what = format!("{} sizes for {} levels", sizes.len(), levels.len());
         problems.push(Problem::new(path.key("level_entries"), what, "give one for each level"));
