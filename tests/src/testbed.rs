@@ -8,7 +8,7 @@ use smmu_arch::{
     AddressSpace, Direction, Features, Iova, L1Std, Observation, Origin, Pa, Path, Promise, SmmuId,
     Ste, StreamId,
 };
-use smmu_bus::{Cpu, Memory, Mmio, Observer, Ram, UserSpace};
+use smmu_bus::{Cpu, Memory, Mmio, Ram, UserSpace};
 use smmu_check::{Checker, Globals, Verdict};
 use smmu_kernel::client::Process;
 use smmu_kernel::{DeviceNode, Hardware, Kernel, Options, SmmuNode};

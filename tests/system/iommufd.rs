@@ -5,8 +5,8 @@
 //! them apart is the VMID that the kernel put under each.
 
 use smmu_arch::{
-    Asid, AtcInv, Cd, CdTable, Command, Event, EventKind, Granule, Iova, Path, SmmuId, Stage, Ste,
-    StreamConfig, StreamId, TlbiVmidAsid, Vmid,
+    Asid, AtcInv, Cd, Command, Event, EventKind, Iova, Path, SmmuId, Stage, Ste, StreamConfig,
+    StreamId, TlbiVmidAsid, Vmid,
 };
 use smmu_check::Blame;
 use smmu_kernel::client::Process;
@@ -69,21 +69,7 @@ const fn memory_of(index: usize) -> u64 {
 
 /// A guest's context descriptor: 30 bits of input, blocks of 2 MiB, its own ASID.
 fn context(table: u64) -> [u64; 8] {
-    let unused = Cd::default().tables[0];
-    let low = CdTable { tsz: 34, tg: Some(Granule::K4), ttb: GUEST + table, ..unused };
-    Cd {
-        valid: true,
-        tables: [low, CdTable { epd: true, ..unused }],
-        ips: 5,
-        aa64: true,
-        r: true,
-        a: true,
-        aset: true,
-        asid: ASID,
-        mair: 0xff,
-        ..Cd::default()
-    }
-    .encode()
+    Cd { aset: true, ..Cd::lower_half(30, GUEST + table, ASID) }.encode()
 }
 
 /// A guest writes its own memory.

@@ -10,14 +10,12 @@ use crate::world::{
 use smmu_arch::registers::{
     CmdqBase, Cr0, Cr1, Cr2, EventqBase, Register, StrtabBase, StrtabBaseCfg,
 };
-use smmu_arch::{
-    Direction, Features, Iova, Observation, Origin, Pa, Promise, SmmuId, StreamId, Why,
-};
-use smmu_bus::{Memory, Message, Observer, Ram, Request};
-use smmu_check::{Checker, Globals, Verdict};
+use smmu_arch::{Direction, Features, Iova, Pa, Promise, SmmuId, StreamId, Why};
+use smmu_bus::{Memory, Message, Ram, Request};
+use smmu_check::{Checker, Verdict};
 use smmu_machine::file::{AtsBlueprint, REGISTERS_BASE, REGISTERS_STRIDE};
 use smmu_machine::{
-    ActorName, Blueprint, Board, DeviceBlueprint, Did, End, Family, Listener, Machine, MachineFile,
+    ActorName, Blueprint, Board, DeviceBlueprint, Did, End, Family, Machine, MachineFile,
     MemoryOrder, MemoryRegion, Order, Turn,
 };
 use smmu_master::Dma;
@@ -108,27 +106,7 @@ impl FailureKind {
     }
 }
 
-struct Judge {
-    checker: Checker<Rc<Ram>>,
-}
-
-impl Listener for Judge {
-    fn observe(&mut self, origin: &Origin, observation: &Observation) {
-        self.checker.observe(origin, observation);
-    }
-
-    fn stored(&mut self, pa: Pa, old: u64, new: u64) {
-        self.checker.stored(pa, old, new);
-    }
-
-    fn promised(&mut self, promise: &Promise) {
-        self.checker.promised(*promise);
-    }
-
-    fn globals(&mut self, smmu: SmmuId, globals: &Globals) {
-        self.checker.globals(smmu, *globals);
-    }
-}
+type Judge = Checker<Rc<Ram>>;
 
 impl Setup {
     /// Prepares a test. Without a memory order it has its own.
@@ -158,7 +136,7 @@ impl Setup {
             for (index, smmu) in self.blueprint.smmus.iter().enumerate() {
                 checker.add_smmu(SmmuId(index as u8), Features::decode(&smmu.ids));
             }
-            Judge { checker }
+            checker
         };
         let board = Board::build(&self.blueprint, 0, judge).expect("a machine that can be built");
         // The seed never draws: every step is chosen here.
@@ -361,7 +339,7 @@ impl Trial<'_> {
 
     /// Something is wrong already, so that later steps matter no more.
     pub(crate) fn verdict(&self) -> Option<Failure> {
-        let verdict = |judge: &mut Judge| judge.checker.verdicts().first().cloned();
+        let verdict = |judge: &mut Judge| judge.verdicts().first().cloned();
         let found = self.machine.listener().with(verdict)?;
         let steps = vec![self.steps.saturating_sub(1)];
         Some(Failure { kind: FailureKind::Verdict(Box::new(found)), steps })

@@ -2,8 +2,8 @@
 
 use crate::litmus::{Leaf, Litmus, Place, SteValue, Target, Value};
 use smmu_arch::{
-    Cd, CdTable, DescriptorFormat, Eats, Granule, Pa, Stage1LeafWord, Stage2LeafWord, Ste,
-    StreamConfig, Vmid, descriptor_address_bits,
+    Cd, DescriptorFormat, Eats, Granule, Pa, Stage1LeafWord, Stage2LeafWord, Ste, StreamConfig,
+    Vmid, descriptor_address_bits,
 };
 use std::collections::BTreeMap;
 
@@ -19,10 +19,8 @@ pub(crate) const DATA: u64 = 0x1_0000_0000;
 
 /// Input bits of every space: four levels of 4K tables.
 const INPUT_BITS: u8 = 48;
-/// S2PS and IPS of 48 bits.
+/// S2PS of 48 bits.
 const BITS_48: u8 = 5;
-/// Write-Back memory as attribute 0.
-const MAIR: u64 = 0xff;
 const STAGE2_WRITE_BACK: u8 = 15;
 
 /// Memory at the begin, and the addresses of what the test names.
@@ -299,25 +297,8 @@ impl World {
 
     fn cd_words(&self, litmus: &Litmus, space: usize) -> [u64; 8] {
         let of = &litmus.spaces[space];
-        let low = CdTable {
-            tsz: 64 - INPUT_BITS,
-            tg: Some(Granule::K4),
-            ttb: self.tables[&(space, 0, 0)],
-            epd: false,
-            ..Cd::default().tables[0]
-        };
-        Cd {
-            valid: true,
-            tables: [low, CdTable { epd: true, ..Cd::default().tables[1] }],
-            ips: BITS_48,
-            aa64: true,
-            r: true,
-            a: true,
-            asid: of.asid.unwrap_or_default(),
-            mair: MAIR,
-            ..Cd::default()
-        }
-        .encode()
+        let table = self.tables[&(space, 0, 0)];
+        Cd::lower_half(INPUT_BITS, table, of.asid.unwrap_or_default()).encode()
     }
 
     fn ste_words(&self, litmus: &Litmus, device: usize, value: SteValue) -> [u64; 8] {

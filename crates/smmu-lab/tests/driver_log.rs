@@ -1,7 +1,7 @@
 //! Logs of a real driver.
 
 use proptest::prelude::*;
-use smmu_arch::{Cd, CdTable, Command, Granule, Resume, ResumeAction, Ste, StreamConfig, StreamId};
+use smmu_arch::{Asid, Cd, Command, Resume, ResumeAction, Ste, StreamConfig, StreamId};
 use smmu_lab::log::{Kind, Line, LogReplay, LogReport, Place};
 use smmu_lab::replay::{Options, command, replay_log};
 use std::num::NonZeroUsize;
@@ -119,19 +119,7 @@ fn written(offset: u64, bytes: u8, value: u64) -> String {
 fn stalling_stream() -> Vec<String> {
     let ste =
         Ste { valid: true, config: StreamConfig::Stage1, s1_context_ptr: 0x2000, ..Ste::default() };
-    let unused = Cd::default().tables[0];
-    let low = CdTable { tsz: 39, tg: Some(Granule::K4), ttb: 0x3000, ..unused };
-    let cd = Cd {
-        valid: true,
-        tables: [low, CdTable { epd: true, ..unused }],
-        ips: 5,
-        aa64: true,
-        s: true,
-        r: true,
-        a: true,
-        mair: 0xff,
-        ..Cd::default()
-    };
+    let cd = Cd { s: true, ..Cd::lower_half(25, 0x3000, Asid(0)) };
     vec![
         stored(0x1000, &ste.encode()),
         stored(0x2000, &cd.encode()),

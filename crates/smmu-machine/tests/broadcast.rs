@@ -2,12 +2,12 @@
 //! as it does for CPUs, and not with commands. The checker looks on.
 
 use smmu_arch::{
-    Asid, BroadcastTlbi, Cd, CdTable, Direction, Features, Granule, Iova, Observation, Origin, Pa,
-    PeContext, Promise, SmmuId, Stage, Ste, StreamConfig, StreamId, TlbiInstruction, Vmid,
+    Asid, BroadcastTlbi, Cd, Direction, Features, Iova, Pa, PeContext, Promise, SmmuId, Stage, Ste,
+    StreamConfig, StreamId, TlbiInstruction, Vmid,
 };
-use smmu_bus::{Cpu, Observer, Ram};
-use smmu_check::{Blame, Cause, Checker, Globals};
-use smmu_machine::{Board, Document, Listener, Machine, MachineFile, Order};
+use smmu_bus::{Cpu, Ram};
+use smmu_check::{Blame, Cause, Checker};
+use smmu_machine::{Board, Document, Machine, MachineFile, Order};
 use smmu_master::Dma;
 use std::rc::Rc;
 
@@ -46,27 +46,9 @@ const PTM: u64 = 1 << 2;
 /// What the next owner of the page writes.
 const NEW: u64 = 0xfeed;
 
-struct Watch(Checker<Rc<Ram>>);
+type Judge = Checker<Rc<Ram>>;
 
-impl Listener for Watch {
-    fn observe(&mut self, origin: &Origin, observation: &Observation) {
-        self.0.observe(origin, observation);
-    }
-
-    fn stored(&mut self, pa: Pa, old: u64, new: u64) {
-        self.0.stored(pa, old, new);
-    }
-
-    fn promised(&mut self, promise: &Promise) {
-        self.0.promised(*promise);
-    }
-
-    fn globals(&mut self, smmu: SmmuId, globals: &Globals) {
-        self.0.globals(smmu, *globals);
-    }
-}
-
-fn machine(order: Order, cr2: u64) -> Machine<Watch> {
+fn machine(order: Order, cr2: u64) -> Machine<Judge> {
     let document = Document::parse("machine.toml", FILE).expect("TOML");
     let blueprint = MachineFile::load_document(&document).expect("a machine");
     let board = Board::build(&blueprint, 0, |ram| {
@@ -74,7 +56,7 @@ fn machine(order: Order, cr2: u64) -> Machine<Watch> {
         for (index, smmu) in blueprint.smmus.iter().enumerate() {
             checker.add_smmu(SmmuId(index as u8), Features::decode(&smmu.ids));
         }
-        Watch(checker)
+        checker
     });
     let mut machine = Machine::new(board.expect("a board"), order);
     machine.run(move |cpu| set_up(cpu, cr2)).expect("set up");
@@ -91,20 +73,7 @@ fn store(cpu: &dyn Cpu, pa: u64, words: &[u64]) {
 fn set_up(cpu: &dyn Cpu, cr2: u64) {
     let ste =
         Ste { valid: true, config: StreamConfig::Stage1, s1_context_ptr: CD, ..Ste::default() };
-    let unused = Cd::default().tables[0];
-    let low = CdTable { tsz: 34, tg: Some(Granule::K4), ttb: TABLE, ..unused };
-    let cd = Cd {
-        valid: true,
-        tables: [low, CdTable { epd: true, ..unused }],
-        ips: 5,
-        aa64: true,
-        r: true,
-        a: true,
-        aset: false,
-        asid: ASID,
-        mair: 0xff,
-        ..Cd::default()
-    };
+    let cd = Cd::lower_half(30, TABLE, ASID);
     store(cpu, STREAMS + u64::from(STREAM.0) * 64, &ste.encode());
     store(cpu, CD, &cd.encode());
     // A valid block: nG, Access flag, both may read and write.
@@ -146,14 +115,14 @@ fn transfers(count: usize) -> impl Iterator<Item = Dma> {
 }
 
 /// Both devices make `count` transactions; gives how many moved data.
-fn dma(machine: &mut Machine<Watch>, count: usize) -> u64 {
+fn dma(machine: &mut Machine<Judge>, count: usize) -> u64 {
     let ids = [0, 1].map(|device| machine.start_dma(device, transfers(count)));
     ids.map(|id| machine.wait(id).expect("an end").moved).iter().sum()
 }
 
-fn verdicts(machine: &Machine<Watch>) -> Vec<(Blame, Cause)> {
-    let of = |watch: &mut Watch| {
-        watch.0.verdicts().iter().map(|verdict| (verdict.blame, verdict.cause)).collect()
+fn verdicts(machine: &Machine<Judge>) -> Vec<(Blame, Cause)> {
+    let of = |judge: &mut Judge| {
+        judge.verdicts().iter().map(|verdict| (verdict.blame, verdict.cause)).collect()
     };
     machine.listener().with(of)
 }
@@ -193,7 +162,7 @@ fn devices_that_go_on_meanwhile_use_nothing_stale_after_the_dsb() {
         let word = machine.run(|cpu| cpu.load(Pa(TARGET + 0x1000)).expect("RAM"));
         assert_eq!(word, Ok(NEW), "{order:?}");
         assert_eq!(verdicts(&machine), [], "{order:?}");
-        stale += machine.listener().with(|watch| watch.0.counters().stale_legal);
+        stale += machine.listener().with(|judge| judge.counters().stale_legal);
     }
     assert!(stale > 0, "no order had a use between the store and the DSB");
 }

@@ -4,9 +4,9 @@ use crate::draw::Draw;
 use crate::structures::deep;
 use smmu_arch::registers::REGISTERS;
 use smmu_arch::{
-    Access, BroadcastTlbi, Cd, CdTable, Direction, Eats, Granule, IdRegisters, Iova, Maintenance,
-    Observation, Origin, Pa, PageRequest, PeContext, PortId, SmmuId, StallTicket, Ste,
-    StreamConfig, StreamId, SubstreamId, TlbiInstruction, Transaction, TranslationRequest, Vmid,
+    Access, Asid, BroadcastTlbi, Cd, Direction, Eats, IdRegisters, Iova, Maintenance, Observation,
+    Origin, Pa, PageRequest, PeContext, PortId, SmmuId, StallTicket, Ste, StreamConfig, StreamId,
+    SubstreamId, TlbiInstruction, Transaction, TranslationRequest, Vmid,
 };
 use smmu_bus::{
     Actor, Answer, AtcAnswer, InterruptLine, Memory, Mmio, Observer, Outputs, Ram, Step,
@@ -190,21 +190,7 @@ fn set_up(smmu: &Smmu, memory: &Ram) {
     for stream in 0..32 {
         memory.write_words(Pa(STREAMS + stream * 64), &ste.encode()).expect("RAM");
     }
-    let unused = Cd::default().tables[0];
-    let low = CdTable { tsz: 39, tg: Some(Granule::K4), ttb: TABLE, ..unused };
-    let cd = Cd {
-        valid: true,
-        tables: [low, CdTable { epd: true, ..unused }],
-        ips: 5,
-        aa64: true,
-        ha: true,
-        hd: true,
-        s: true,
-        r: true,
-        a: true,
-        mair: 0xff,
-        ..Cd::default()
-    };
+    let cd = Cd { ha: true, hd: true, s: true, ..Cd::lower_half(25, TABLE, Asid(0)) };
     memory.write_words(Pa(CDS), &cd.encode()).expect("RAM");
     // Blocks of 2 MiB, every other one writable-clean and not accessed.
     for block in 0..8 {

@@ -97,6 +97,29 @@ impl Cd {
     /// Bytes of a CD in memory.
     pub const BYTES: u64 = 64;
 
+    /// The CD of an AArch64 address space with one table, that of the lower half of its addresses, in
+    /// pages of 4 KiB: 2^`input_bits` bytes of input, 48 bits of output, faults recorded and aborted,
+    /// and memory attribute 0 Normal write-back. All else is 0.
+    #[must_use]
+    pub fn lower_half(input_bits: u8, ttb: u64, asid: Asid) -> Self {
+        let [low, high] = Self::default().tables;
+        let tg = Some(Granule::K4);
+        Self {
+            valid: true,
+            tables: [
+                CdTable { tsz: 64 - input_bits, tg, ttb, ..low },
+                CdTable { epd: true, ..high },
+            ],
+            ips: 5,
+            aa64: true,
+            r: true,
+            a: true,
+            asid,
+            mair: 0xff,
+            ..Self::default()
+        }
+    }
+
     /// Decodes eight little-endian words. Never fails: reserved encodings are kept for
     /// [`Cd::check`]. Address bits 55:52 are RES0.
     #[must_use]

@@ -8,9 +8,7 @@ use crate::scenario::{
     Invalidate, IoasAlloc, Iommu, Outcome, Plug, Unplug, VdeviceAlloc, ViommuAlloc, VmPlan,
     VmidChoice,
 };
-use smmu_arch::{
-    Asid, Cd, CdTable, Command, Granule, Promise, SmmuId, Stage, Ste, StreamConfig, Vmid,
-};
+use smmu_arch::{Asid, Cd, Command, Promise, SmmuId, Stage, Ste, StreamConfig, Vmid};
 use smmu_bus::Cpu;
 use smmu_kernel::Errno;
 use smmu_kernel::client::iommufd::{DeviceFile, Iommufd};
@@ -420,21 +418,7 @@ fn store(process: &Process<'_>, plan: &VmPlan, guest: u64, words: &[u64]) -> Res
 
 /// A guest's context descriptor: one table of blocks, an ASID of its own.
 fn guest_context(table: u64, asid: Asid) -> [u64; 8] {
-    let unused = Cd::default().tables[0];
-    let low = CdTable { tsz: 64 - VA_BITS, tg: Some(Granule::K4), ttb: table, ..unused };
-    Cd {
-        valid: true,
-        tables: [low, CdTable { epd: true, ..unused }],
-        ips: 5,
-        aa64: true,
-        r: true,
-        a: true,
-        aset: true,
-        asid,
-        mair: 0xff,
-        ..Cd::default()
-    }
-    .encode()
+    Cd { aset: true, ..Cd::lower_half(VA_BITS, table, asid) }.encode()
 }
 
 /// Words 0 and 1 of a guest's STE.

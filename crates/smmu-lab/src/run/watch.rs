@@ -4,7 +4,7 @@ use super::occupancy::Occupancy;
 use super::statistics::Statistics;
 use super::trace_text::TraceWriter;
 use smmu_arch::{Observation, Origin, Pa, Promise, SmmuId, StreamId};
-use smmu_bus::{Observer, Ram};
+use smmu_bus::Ram;
 use smmu_check::{Checker, Globals};
 use smmu_machine::{Blueprint, Listener};
 use std::rc::Rc;

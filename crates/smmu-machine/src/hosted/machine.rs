@@ -4,15 +4,15 @@ use super::judge::{Desk, Ear};
 use super::outputs::{Host, HostOutputs, WithMessages};
 use super::seen::Seen;
 use crate::file::Blueprint;
-use crate::runner::{BuildError, globals, structure_sizes};
+use crate::runner::{BuildError, build_smmu, globals};
 use parking_lot::{Mutex, MutexGuard};
-use smmu_arch::{Access, Direction, Iova, Transaction};
 use smmu_arch::{
-    AddressSpace, AtcInv, Features, PortId, Promise, SmmuId, Stage, StreamId, SubstreamId,
+    Access, AddressSpace, AtcInv, Direction, Features, Iova, PortId, Promise, SmmuId, Stage,
+    StreamId, SubstreamId, Transaction,
 };
 use smmu_bus::{AtcAnswer, Memory, Mmio};
 use smmu_check::{Checker, Counters, Verdict};
-use smmu_device::{AtcOutcome, CmdqvFrame, Port, Smmu, SmmuConfig};
+use smmu_device::{AtcOutcome, CmdqvFrame, Port, Smmu};
 use smmu_master::Atc;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -263,16 +263,7 @@ impl<M: Memory, H: Host> Unit<M, H> {
         let drawn = &blueprint.smmus[index];
         let devices = || blueprint.devices.iter().filter(|device| device.smmu == index);
         let ports = devices().count() + 1;
-        let config = SmmuConfig {
-            id: SmmuId(index as u8),
-            id_registers: drawn.ids,
-            structures: structure_sizes(drawn, seed),
-            ports: ports as u16,
-            cmdqv: drawn.cmdqv.map(|cmdqv| cmdqv.param),
-        };
-        let smmu = Smmu::new(&config)
-            .map_err(|source| BuildError::Geometry { smmu: drawn.name.clone(), source })?;
-        let smmu = Arc::new(smmu);
+        let smmu = build_smmu(drawn, index, ports, seed)?;
         let port = |number| {
             Port::new(Arc::clone(&smmu), PortId(number as u16), Ear(Arc::clone(desk)))
                 .map(Mutex::new)

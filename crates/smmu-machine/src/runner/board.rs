@@ -201,6 +201,25 @@ impl<L: Listener> Board<L> {
 fn place(blueprint: &Blueprint, index: usize, seed: u64) -> Result<Placed, BuildError> {
     let drawn = &blueprint.smmus[index];
     let ports = blueprint.devices.iter().filter(|device| device.smmu == index).count();
+    let smmu = build_smmu(drawn, index, ports, seed)?;
+    let globals = globals(&smmu);
+    Ok(Placed {
+        smmu,
+        registers: (Pa(drawn.registers), drawn.register_bytes()),
+        cmdqv: drawn.cmdqv.map(|cmdqv| Pa(cmdqv.registers)),
+        pmcg: Arc::new(Pmcg::new(&pmcg_config(drawn))),
+        pmcg_registers: drawn.pmcg.map(|pmcg| Pa(pmcg.registers)),
+        globals,
+    })
+}
+
+/// The `index`th SMMU, with this many ports.
+pub(crate) fn build_smmu(
+    drawn: &SmmuBlueprint,
+    index: usize,
+    ports: usize,
+    seed: u64,
+) -> Result<Arc<Smmu>, BuildError> {
     let config = SmmuConfig {
         id: SmmuId(index as u8),
         id_registers: drawn.ids,
@@ -208,17 +227,9 @@ fn place(blueprint: &Blueprint, index: usize, seed: u64) -> Result<Placed, Build
         ports: ports as u16,
         cmdqv: drawn.cmdqv.map(|cmdqv| cmdqv.param),
     };
-    let smmu = Smmu::new(&config)
-        .map_err(|source| BuildError::Geometry { smmu: drawn.name.clone(), source })?;
-    let globals = globals(&smmu);
-    Ok(Placed {
-        smmu: Arc::new(smmu),
-        registers: (Pa(drawn.registers), drawn.register_bytes()),
-        cmdqv: drawn.cmdqv.map(|cmdqv| Pa(cmdqv.registers)),
-        pmcg: Arc::new(Pmcg::new(&pmcg_config(drawn))),
-        pmcg_registers: drawn.pmcg.map(|pmcg| Pa(pmcg.registers)),
-        globals,
-    })
+    let smmu = Smmu::new(&config);
+    let smmu = smmu.map_err(|source| BuildError::Geometry { smmu: drawn.name.clone(), source })?;
+    Ok(Arc::new(smmu))
 }
 
 fn pmcg_config(drawn: &SmmuBlueprint) -> PmcgConfig {

@@ -1,8 +1,8 @@
 //! Who watches a machine.
 
 use smmu_arch::{Observation, Origin, Pa, Promise, SmmuId};
-use smmu_bus::{Observer, StoreListener};
-use smmu_check::Globals;
+use smmu_bus::{Memory, Observer, StoreListener};
+use smmu_check::{Checker, Globals};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -32,6 +32,24 @@ pub trait Listener: 'static {
 }
 
 impl Listener for () {}
+
+impl<M: Memory + 'static> Listener for Checker<M> {
+    fn observe(&mut self, origin: &Origin, observation: &Observation) {
+        Observer::observe(self, origin, observation);
+    }
+
+    fn stored(&mut self, pa: Pa, old: u64, new: u64) {
+        Checker::stored(self, pa, old, new);
+    }
+
+    fn promised(&mut self, promise: &Promise) {
+        Checker::promised(self, *promise);
+    }
+
+    fn globals(&mut self, smmu: SmmuId, globals: &Globals) {
+        Checker::globals(self, smmu, *globals);
+    }
+}
 
 impl<A: Listener, B: Listener> Listener for (A, B) {
     fn observe(&mut self, origin: &Origin, observation: &Observation) {

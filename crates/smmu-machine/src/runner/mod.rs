@@ -15,8 +15,8 @@ mod structures;
 mod turn;
 mod visibility;
 
-pub(crate) use board::globals;
 pub use board::{Board, BuildError, Interrupts, MachineMemory, device_ports};
+pub(crate) use board::{build_smmu, globals};
 pub use listener::{Listener, Shared};
 pub use name::{ActorName, Family};
 pub use order::{MemoryOrder, Order};

@@ -1,7 +1,7 @@
 //! A machine with one SMMU and one device, and software that sets both up: stage 1 from one table of
 //! 2 MiB blocks.
 
-use smmu_arch::{Cd, CdTable, Granule, Pa, Ste, StreamConfig, StreamId};
+use smmu_arch::{Cd, Pa, Ste, StreamConfig, StreamId};
 use smmu_bus::Cpu;
 
 pub(crate) const REGISTERS: u64 = 0x0900_0000;
@@ -30,19 +30,9 @@ pub(crate) fn write(cpu: &dyn Cpu, offset: u64, bytes: u8, value: u64) {
 /// Tables and registers for the stream; `ste` and `cd` tell what else is to be in its two.
 pub(crate) fn set_up(cpu: &dyn Cpu, ste: Ste, cd: Cd) {
     let ste = Ste { valid: true, config: StreamConfig::Stage1, s1_context_ptr: CD, ..ste };
-    let unused = Cd::default().tables[0];
-    let low = CdTable { tsz: 34, tg: Some(Granule::K4), ttb: TABLE, ..unused };
-    let high = CdTable { epd: true, ..unused };
-    let cd = Cd {
-        valid: true,
-        tables: [low, high],
-        ips: 5,
-        aa64: true,
-        r: true,
-        a: true,
-        mair: 0xff,
-        ..cd
-    };
+    let plain = Cd::lower_half(30, TABLE, cd.asid);
+    let (tables, ips, mair) = (plain.tables, plain.ips, plain.mair);
+    let cd = Cd { valid: true, tables, ips, aa64: true, r: true, a: true, mair, ..cd };
     store(cpu, RAM + u64::from(STREAM.0) * 64, &ste.encode());
     store(cpu, CD, &cd.encode());
     write(cpu, 0x80, 8, RAM);
